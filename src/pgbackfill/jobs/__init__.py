@@ -1,0 +1,1 @@
+"""The job: its row, its states, what its errors mean. Pure."""
