@@ -18,7 +18,7 @@ CATCH_UP_S = 0.05
 
 
 class Link:
-    """Forwards connections to the server at `target_port` of 127.0.0.1, at most `rate` bytes a second towards the client.
+    """Forwards connections to the server at `target_port`, at most `rate` bytes a second towards the client.
 
     The rate is shared by all connections: None is unlimited, 0 stops both directions without closing anything.
     `run` it in a task group; `rate`, `cut` and `mend` belong to the same event loop.
