@@ -1,1 +1,23 @@
-"""The decision core: samples go in with `now`, a decision comes out. No clock, no I/O, no logging."""
+"""The decision core: samples go in with `now`, a decision comes out. No clock, no I/O, no logging.
+
+`now` is monotonic seconds, LSNs are integers, rates are bytes per second. One `Governor` per daemon, one `Controller`
+per job and lane:
+
+    governor = Governor(options)                                   # options: PacingOptions of the daemon
+    governor.expect(["replica-b"], now=now)                        # who must be there; replaces the earlier list
+    governor.observe_wal(lsn, timeline, now=now)                   # each poll: first the primary,
+    governor.observe_replica("replica-b", replay_lsn=…|None, state="streaming"|None, now=now,
+                             lag_s=None, interval=0.25)            # then each replica, at the same now
+    governor.observe(Reading("archive_backlog", 3.0, at=now, unit=" segments", interval=5.0), Limits(20, 42), now=now)
+    governor.forget("replica-b")                                   # taken away on purpose
+    governor.update(options)
+    governor.hold(options, now=now) -> Hold(reason, since, signal) | None
+    governor.signals(now) -> list[SignalStatus(name, value, unit, soft, hard, age_s, level, detail)]
+    governor.replicas(now) -> list[ReplicaStatus(name, state, lag_s, backlog_bytes, drain_rate, capacity)]
+
+    controller = Controller(governor, options)                     # options: PacingOptions of the job
+    controller.next(now=now) -> RunChunk(rows) | Wait(seconds, reason | None)
+    controller.finished(ChunkSample(…), now=now)                   # after every chunk, failed ones too
+    controller.update(options)
+    controller.rows, controller.sleep_seconds, controller.hold     # for display
+"""

@@ -34,7 +34,7 @@ class Outcome(StrEnum):
     COMMITTED = "committed"
     """Committed, and the range may go on."""
     RETRY = "retry"
-    """Rolled back by a deadlock, a lock or statement time-out or a serialization failure: same rows, fewer at a time."""
+    """Rolled back by a deadlock, a time-out or a serialization failure: the same rows again, fewer at a time."""
     POISON = "poison"
     """Rolled back by a row that cannot be changed (SQLSTATE class 22 or 23): bisect to it."""
     LOST = "lost"

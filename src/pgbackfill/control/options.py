@@ -23,28 +23,40 @@ class PacingOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    chunk_target_ms: Milliseconds = Field(100, ge=1, le=60_000, description="time that one chunk should take")
-    chunk_min_rows: Rows = Field(1, ge=1, le=1_000_000, description="smallest chunk; failures may go below it")
-    chunk_max_rows: Rows = Field(50_000, ge=1, le=1_000_000, description="largest chunk")
-    chunk_max_wal_bytes: Bytes = Field(8 * MIB, ge=8192, le=1 << 40, description="most WAL that one chunk should write")
-    lag_soft_s: Seconds = Field(1, gt=0, le=86_400, description="replica lag above which the pace is lowered")
-    lag_hard_s: Seconds = Field(5, gt=0, le=86_400, description="replica lag above which the job is held")
-    queue_target_s: Seconds = Field(0.2, gt=0, le=3_600, description="standing replication queue that is aimed at")
-    latency_soft_ratio: Ratio = Field(1.5, gt=1, le=1_000, description="canary latency over its baseline: slow down")
-    latency_hard_ratio: Ratio = Field(3, gt=1, le=1_000, description="canary latency over its baseline: hold")
+    chunk_target_ms: Milliseconds = Field(default=100, ge=1, le=60_000, description="time that one chunk should take")
+    chunk_min_rows: Rows = Field(default=1, ge=1, le=1_000_000, description="smallest chunk; failures may go below it")
+    chunk_max_rows: Rows = Field(default=50_000, ge=1, le=1_000_000, description="largest chunk")
+    chunk_max_wal_bytes: Bytes = Field(
+        default=8 * MIB, ge=8192, le=1 << 40, description="most WAL that one chunk should write"
+    )
+    lag_soft_s: Seconds = Field(default=1, gt=0, le=86_400, description="replica lag above which the pace is lowered")
+    lag_hard_s: Seconds = Field(default=5, gt=0, le=86_400, description="replica lag above which the job is held")
+    queue_target_s: Seconds = Field(
+        default=0.2, gt=0, le=3_600, description="standing replication queue that is aimed at"
+    )
+    latency_soft_ratio: Ratio = Field(
+        default=1.5, gt=1, le=1_000, description="canary latency over its baseline: slow down"
+    )
+    latency_hard_ratio: Ratio = Field(default=3, gt=1, le=1_000, description="canary latency over its baseline: hold")
     latency_slack_ms: Milliseconds = Field(
-        5, ge=0, le=60_000, description="less than this above the baseline is never a reason to slow down"
+        default=5, ge=0, le=60_000, description="less than this above the baseline is never a reason to slow down"
     )
-    duty_max: Ratio = Field(1.0, gt=0, le=1, description="largest share of the time spent in chunks")
-    max_wal_bytes_per_s: Bytes | None = Field(None, ge=1, le=1 << 50, description="limit on the WAL of all chunks")
-    max_rows_per_s: Rows | None = Field(None, ge=1, le=1 << 50, description="limit on the rows scanned")
-    lock_timeout_ms: Milliseconds = Field(100, ge=1, le=60_000, description="longest wait for a lock inside a chunk")
-    statement_timeout_ms: Milliseconds = Field(5_000, ge=10, le=3_600_000, description="longest statement of a chunk")
+    duty_max: Ratio = Field(default=1.0, gt=0, le=1, description="largest share of the time spent in chunks")
+    max_wal_bytes_per_s: Bytes | None = Field(
+        default=None, ge=1, le=1 << 50, description="limit on the WAL of all chunks"
+    )
+    max_rows_per_s: Rows | None = Field(default=None, ge=1, le=1 << 50, description="limit on the rows scanned")
+    lock_timeout_ms: Milliseconds = Field(
+        default=100, ge=1, le=60_000, description="longest wait for a lock inside a chunk"
+    )
+    statement_timeout_ms: Milliseconds = Field(
+        default=5_000, ge=10, le=3_600_000, description="longest statement of a chunk"
+    )
     synchronous_commit: Literal["off", "local", "remote_write", "on", "remote_apply"] = Field(
-        "local", description="durability of a chunk's commit"
+        default="local", description="durability of a chunk's commit"
     )
-    max_quarantined: Rows = Field(100, ge=0, le=1_000_000_000, description="more quarantined rows fail the job")
-    parallelism: int = Field(1, ge=1, le=1, description="lanes that work on the job at the same time")
+    max_quarantined: Rows = Field(default=100, ge=0, le=1_000_000_000, description="more quarantined rows fail the job")
+    parallelism: int = Field(default=1, ge=1, le=1, description="lanes that work on the job at the same time")
 
     @model_validator(mode="after")
     def _soft_below_hard(self) -> Self:
