@@ -1,0 +1,116 @@
+"""What the walked tables look like: names, key types, leaf partitions, and what a job's SQL reads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+
+from pgbackfill.jobs.job import Job
+from pgbackfill.keyset.explain import reads_elsewhere
+from pgbackfill.keyset.key import KeyColumn
+from pgbackfill.keyset.names import quote_identifier, quote_literal
+from pgbackfill.keyset.statement import Change, Form
+
+from .queries import load
+
+Connection = asyncpg.Connection[asyncpg.Record]
+
+
+@asynccontextmanager
+async def rolled_back(connection: Connection, *, search_path: str, time_zone: str = "UTC") -> AsyncIterator[None]:
+    """A transaction of which nothing stays, with the given search path."""
+    await connection.execute(
+        f"BEGIN; SELECT pg_catalog.set_config('search_path', {quote_literal(search_path)}, true);"
+        f" SET LOCAL TimeZone = {quote_literal(time_zone)}; SET LOCAL lock_timeout = '2s'"
+    )
+    try:
+        yield
+    finally:
+        if not connection.is_closed():
+            await connection.execute("ROLLBACK")
+
+
+async def leaves(connection: Connection, relation: int) -> list[int]:
+    """The oids of the tables that hold the rows of `relation`, in the order in which they are walked."""
+    return [row["oid"] for row in await connection.fetch(load("catalog")["leaves"], relation)]
+
+
+async def describe_change(connection: Connection, job: Job, relation: int) -> Change | None:
+    """What `job` does to the table or leaf `relation`; None where that table no longer exists."""
+    async with rolled_back(connection, search_path="pg_catalog"):
+        table = await connection.fetchrow(load("catalog")["table_name"], relation)
+        if table is None:
+            return None
+        key = await connection.fetch(load("catalog")["key_columns"], relation, list(job.key_columns))
+    return Change(
+        job=job.name,
+        operation=job.operation,
+        relation=f"{quote_identifier(table['nspname'])}.{quote_identifier(table['relname'])}",
+        key=tuple(KeyColumn(row["name"], row["type_name"]) for row in key),
+        set_clause=job.set_clause,
+        from_clause=job.from_clause,
+        where_clause=job.where_clause,
+        statement=job.statement,
+        where_stands_alone=await _where_stands_alone(connection, job, table["nspname"], table["relname"]),
+    )
+
+
+async def _where_stands_alone(connection: Connection, job: Job, schema: str, table: str) -> bool:
+    """Whether where_clause can be judged on the row alone, or refers to the items of from_clause."""
+    if job.where_clause is None or job.from_clause is None:
+        return True
+    relation = f"{quote_identifier(schema)}.{quote_identifier(table)}"
+    try:
+        async with rolled_back(connection, search_path=job.search_path, time_zone=job.time_zone):
+            await connection.fetch(f"EXPLAIN SELECT 1 FROM ONLY {relation} AS t WHERE ({job.where_clause}\n)")
+    except asyncpg.PostgresSyntaxError:
+        return False
+    except asyncpg.PostgresError as error:
+        if error.sqlstate is not None and error.sqlstate.startswith("42"):
+            return False
+        raise
+    return True
+
+
+async def choose_form(connection: Connection, job: Job, change: Change, relation: int) -> Form:
+    """The cheapest form that is right.
+
+    A value read from another table is current only if the row was locked by an *earlier* statement, so whatever reads
+    more than the row is locked first. Where that cannot be told, it is assumed.
+    """
+    if job.operation == "statement" or job.from_clause is not None:
+        return Form.JOINED
+    head = (
+        f"UPDATE ONLY {change.relation} AS t SET {job.set_clause}\n"
+        if job.operation == "update"
+        else f"DELETE FROM ONLY {change.relation} AS t"
+    )
+    where = f" WHERE ({job.where_clause}\n)" if job.where_clause else ""
+    if await _reads_only_the_row(connection, job, relation, head + where):
+        return Form.RANGE
+    # Counting locked and changed rows proves that they are the same ones only where nothing but the row decides
+    # which rows match.
+    if not where or await _reads_only_the_row(
+        connection, job, relation, f"SELECT FROM ONLY {change.relation} AS t{where}"
+    ):
+        return Form.LOCKED_RANGE
+    return Form.JOINED
+
+
+async def _reads_only_the_row(connection: Connection, job: Job, relation: int, statement: str) -> bool:
+    """Lets Postgres itself say what `statement` depends on: as the body of a function that is rolled back at once."""
+    if "_to_xml" in statement.lower():  # built in, yet reads any table that it is given
+        return False
+    try:
+        async with rolled_back(connection, search_path=job.search_path, time_zone=job.time_zone):
+            await connection.fetch(
+                f"CREATE FUNCTION pg_temp.pgbackfill_probe() RETURNS void LANGUAGE sql BEGIN ATOMIC {statement}; END"
+            )
+            plan = json.loads(await connection.fetchval(f"EXPLAIN (FORMAT JSON) {statement}"))[0]["Plan"]
+            others = await connection.fetch(load("catalog")["probe_dependencies"], relation)
+    except asyncpg.PostgresError:
+        return False  # no right to create temporary objects: assume the worst
+    return not others and not reads_elsewhere(plan)

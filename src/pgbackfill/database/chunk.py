@@ -1,0 +1,205 @@
+"""The chunk transaction: one short transaction in which work and progress commit together."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+import asyncpg
+
+from pgbackfill.control.options import PacingOptions
+from pgbackfill.errors import LeaseLost
+from pgbackfill.jobs.job import Claim, Job
+from pgbackfill.keyset import session
+from pgbackfill.keyset.explain import ChangeReport, read_change
+from pgbackfill.keyset.key import KeyText, Lower
+from pgbackfill.keyset.statement import Change, Form, Statement
+
+from .plans import PlanGuard
+
+Connection = asyncpg.Connection[asyncpg.Record]
+
+
+class CommitRefused(Exception):
+    """COMMIT answered ROLLBACK: the transaction had been aborted without an error that we saw."""
+
+    sqlstate = "40000"
+
+
+class LeafMoved(Exception):
+    """The table behind the claimed range is not the one it was: renamed, detached or dropped."""
+
+
+class NotExactlyLocked(Exception):
+    """The change reached other rows than those that were locked before: run the chunk again, joined."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkResult:
+    """What a committed chunk did. `seconds` is the whole transaction; `stop` is a desired state other than `run`."""
+
+    rows_scanned: int
+    rows_changed: int
+    wal_bytes: int
+    seconds: float
+    finished: bool
+    stop: str | None = None
+
+
+class ChunkTransaction:
+    """Runs chunks of one claimed range on one connection.
+
+    Nothing of the range is kept in memory between chunks: the cursor comes from the range row, under its lock.
+    """
+
+    def __init__(
+        self, connection: Connection, job: Job, claim: Claim, change: Change, form: Form, *, lease_s: float
+    ) -> None:
+        self.connection = connection
+        self.job = job
+        self.claim = claim
+        self.change = change
+        self.form = form
+        self.lease_s = lease_s
+        self._plans = PlanGuard(connection, change, form)
+
+    async def run(
+        self, rows: int, options: PacingOptions, *, sleep_s: float, rows_per_second: float | None
+    ) -> ChunkResult:
+        """Changes the next `rows` rows and commits.
+
+        Raises LeaseLost when the claim is gone, LeafMoved when the table is, NotExactlyLocked when the chunk must be
+        run joined, JobFailed for a plan that does not scale, asyncpg's errors as they are. Whatever it raises, the
+        transaction is over.
+        """
+        started = perf_counter()
+        try:
+            cursor, stop = await self._begin(options)
+            if stop is not None:
+                await self._rollback()
+                return ChunkResult(0, 0, 0, 0.0, finished=False, stop=stop)
+            lower = self._lower(cursor)
+            end, scanned = await self._scan(lower, rows)
+            report = None
+            if end is not None:
+                report = await self._apply(lower, end, rows)
+            changed, wal = (report.rows_changed, report.wal_bytes) if report else (0, 0)
+            finished = end is None or end == self.claim.upper_key
+            await self._end(
+                "SELECT pgbackfill.end_chunk($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13)",
+                list(end) if end else None, scanned, changed, wal,
+                rows, (perf_counter() - started) * 1000, sleep_s * 1000, rows_per_second, self.lease_s, finished,
+            )  # fmt: skip
+            return ChunkResult(scanned, changed, wal, perf_counter() - started, finished)
+        except BaseException:
+            await self._rollback()
+            raise
+
+    async def set_aside(self, options: PacingOptions, error: asyncpg.PostgresError) -> KeyText | None:
+        """Quarantines the one row after the cursor with its error and moves past it; answers its key.
+
+        None: the row has gone, or somebody stopped the job; nothing was done.
+        """
+        try:
+            cursor, stop = await self._begin(options)
+            end, _ = await self._scan(self._lower(cursor), 1) if stop is None else (None, 0)
+            if end is None:
+                await self._rollback()
+                return None
+            # Only the primary message: DETAIL quotes row data, which viewers of the quarantine may not see.
+            message = (error.args[0] if error.args else str(error))[:1000]
+            await self._end(
+                "SELECT pgbackfill.quarantine_row($1,$2,$3,$4,$5,$6,$7)",
+                list(end), error.sqlstate, message, self.lease_s,
+            )  # fmt: skip
+            return end
+        except BaseException:
+            await self._rollback()
+            raise
+
+    async def _begin(self, options: PacingOptions) -> tuple[KeyText | None, str | None]:
+        await self.connection.execute(
+            session.begin(
+                options,
+                search_path=self.job.search_path,
+                time_zone=self.job.time_zone,
+                session_settings=self.job.session_settings,
+            )
+        )
+        row = await self.connection.fetchrow(
+            f"{self.change.comment}SELECT * FROM pgbackfill.begin_chunk($1, $2, $3)",
+            self.claim.range_id, self.claim.epoch, self.claim.token,
+        )  # fmt: skip
+        if row is None:
+            raise LeaseLost(f"range {self.claim.range_id} of job {self.job.name} is held by somebody else")
+        cursor = tuple(row["cursor_key"]) if row["cursor_key"] is not None else None
+        return cursor, row["desired_state"] if row["desired_state"] != "run" else None
+
+    def _lower(self, cursor: KeyText | None) -> Lower | None:
+        if cursor is not None:
+            return Lower(cursor, inclusive=False)
+        return Lower(self.claim.lower_key, inclusive=True) if self.claim.lower_key else None
+
+    async def _scan(self, lower: Lower | None, rows: int) -> tuple[KeyText | None, int]:
+        """The last key of the chunk and how many rows it has; None when nothing is left."""
+        boundary = self.change.boundary(lower, self.claim.upper_key, rows)
+        await self._plans.check_scan(boundary, rows, ends=2 if lower else 1)
+        width = len(self.change.key)
+        found = await self._fetch(boundary)
+        count = rows
+        if found is None:
+            found = await self._fetch(self.change.tail(lower, self.claim.upper_key))
+            count = found[width + 1] if found is not None else 0
+        relation = found[width] if found is not None else (await self._required(self.change.current_oid()))[0]
+        if relation != self.claim.relation:
+            raise LeafMoved(self.change.relation)
+        return (tuple(found)[:width], count) if found is not None else (None, 0)
+
+    async def _apply(self, lower: Lower | None, end: KeyText, rows: int) -> ChangeReport | None:
+        if self.form is Form.RANGE:
+            return await self._measured(self.change.change_range, lower, end, rows=rows)
+        if self.form is Form.LOCKED_RANGE:
+            locked = (await self._required(self.change.lock_and_count(lower, end)))[0]
+            if locked == 0:
+                return None
+            await self.connection.execute(session.UNSTEER)
+            report = await self._measured(self.change.change_range, lower, end, rows=rows)
+            # A row born or made to match in between was changed without the earlier lock: it may carry a stale value.
+            if report.rows_changed != locked:
+                raise NotExactlyLocked
+            return report
+        await self.connection.execute(session.UNSTEER)
+        keys = await self._required(self.change.lock_and_list(lower, end))
+        if keys[0] is None:
+            return None
+        return await self._measured(self.change.change_joined, list(keys), rows=rows)
+
+    async def _measured(self, build: Any, *arguments: Any, rows: int) -> ChangeReport:
+        await self._plans.check_change(build(*arguments, measured=False), rows)
+        document = (await self._required(build(*arguments)))[0]
+        return read_change(json.loads(document), returning=self.change.operation != "statement")
+
+    async def _end(self, call: str, *values: Any) -> None:
+        claim = self.claim
+        stored = await self.connection.fetchrow(
+            self.change.comment + call, claim.range_id, claim.epoch, claim.token, *values
+        )
+        if stored is None:
+            raise LeaseLost(f"range {claim.range_id} of job {self.job.name} was taken over inside a chunk")
+        answer = await self.connection.execute("COMMIT")
+        if answer != "COMMIT":
+            raise CommitRefused(f"COMMIT answered {answer}")
+
+    async def _rollback(self) -> None:
+        if not self.connection.is_closed() and self.connection.is_in_transaction():
+            await self.connection.execute("ROLLBACK")
+
+    async def _fetch(self, statement: Statement) -> asyncpg.Record | None:
+        return await self.connection.fetchrow(statement.sql, *statement.arguments)
+
+    async def _required(self, statement: Statement) -> asyncpg.Record:
+        row = await self._fetch(statement)
+        assert row is not None, "an aggregate or EXPLAIN always answers a row"
+        return row

@@ -1,0 +1,58 @@
+-- The only doors through which a chunk reaches pgbackfill's tables. They run with their owner's rights, so that the
+-- work login needs none on the tables; the claim's random token, of which only a hash is stored, says who may pass.
+
+-- Locks the range row for the rest of the transaction. No row: the lease is lost.
+-- The job is read, not locked: a person's open transaction on it must not block a chunk.
+CREATE FUNCTION pgbackfill.begin_chunk(range_id bigint, epoch bigint, token bytea)
+RETURNS TABLE (cursor_key text[], chunk_no bigint, desired_state text)
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT r.cursor_key, r.chunk_no, j.desired_state
+      FROM pgbackfill.ranges r JOIN pgbackfill.jobs j ON j.id = r.job_id
+     WHERE r.id = $1 AND r.epoch = $2 AND r.token_hash = sha256($3)
+       AND r.status = 'open' AND j.status = 'running'
+       FOR UPDATE OF r
+$$;
+
+-- Stores how far the range has come and renews its lease. Returns the chunk's number; no row: the lease is lost.
+CREATE FUNCTION pgbackfill.end_chunk(
+    range_id bigint, epoch bigint, token bytea,
+    cursor_key text[], scanned bigint, changed bigint, wal_bytes bigint,
+    chunk_rows int, chunk_ms double precision, sleep_ms double precision, rows_per_second double precision,
+    lease_s double precision, finished boolean)
+RETURNS SETOF bigint
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+    UPDATE pgbackfill.ranges r
+       SET cursor_key = coalesce($4, r.cursor_key), chunk_no = r.chunk_no + 1,
+           rows_scanned = r.rows_scanned + $5, rows_changed = r.rows_changed + $6, wal_bytes = r.wal_bytes + $7,
+           chunk_rows = $8, chunk_ms = $9, active_ms = r.active_ms + $9, sleep_ms = $10, rows_per_second = $11,
+           hold_reason = NULL, hold_since = NULL,
+           status = CASE WHEN $13 THEN 'done' ELSE r.status END,
+           lease_until = CASE WHEN $13 THEN NULL ELSE clock_timestamp() + make_interval(secs => $12) END,
+           token_hash = CASE WHEN $13 THEN NULL ELSE r.token_hash END
+     WHERE r.id = $1 AND r.epoch = $2 AND r.token_hash = sha256($3) AND r.status = 'open'
+ RETURNING r.chunk_no
+$$;
+
+-- Sets one row aside and moves the cursor past it. Called in place of end_chunk, in a chunk of one row.
+CREATE FUNCTION pgbackfill.quarantine_row(
+    range_id bigint, epoch bigint, token bytea, key text[], sqlstate text, message text, lease_s double precision)
+RETURNS SETOF bigint
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH moved AS (
+        UPDATE pgbackfill.ranges r
+           SET cursor_key = $4, chunk_no = r.chunk_no + 1, rows_scanned = r.rows_scanned + 1,
+               rows_quarantined = r.rows_quarantined + 1,
+               lease_until = clock_timestamp() + make_interval(secs => $7)
+         WHERE r.id = $1 AND r.epoch = $2 AND r.token_hash = sha256($3) AND r.status = 'open'
+     RETURNING r.id, r.job_id, r.chunk_no
+    ), noted AS (
+        INSERT INTO pgbackfill.quarantine (job_id, range_id, key, sqlstate, message)
+        SELECT moved.job_id, moved.id, $4, $5, $6 FROM moved
+        ON CONFLICT (range_id, key) DO UPDATE SET sqlstate = excluded.sqlstate, message = excluded.message,
+                                                  at = clock_timestamp()
+    )
+    SELECT moved.chunk_no FROM moved
+$$;

@@ -1,0 +1,70 @@
+"""Looks at the plans of a chunk on the first chunk and as chunks grow, before they run."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import asyncpg
+
+from pgbackfill.errors import JobFailed
+from pgbackfill.keyset.explain import key_scan_problem, sequential_scans
+from pgbackfill.keyset.statement import Change, Form, Statement
+
+from .queries import load
+
+GROWTH = 4
+"""Plans are looked at again when chunks have grown by this factor: a handful of times on the way to the largest."""
+
+LARGE_PAGES = 12_800
+"""100 MiB: reading that much from cache takes about as long as a whole chunk should (30 to 60 ms)."""
+
+
+class PlanGuard:
+    """Refuses a chunk whose cost would depend on the size of a table."""
+
+    def __init__(self, connection: asyncpg.Connection[asyncpg.Record], change: Change, form: Form) -> None:
+        self._connection = connection
+        self._change = change
+        self._form = form
+        self._checked: dict[str, int] = {}
+
+    async def check_scan(self, statement: Statement, rows: int, *, ends: int) -> None:
+        """`ends`: how many ends of the key range the statement has."""
+        if self._due(f"scan{ends}", rows):
+            plan = await self._explain(statement)
+            self._refuse(await self._key_problem(plan, ends), plan)
+
+    async def check_change(self, statement: Statement, rows: int) -> None:
+        if self._due("change", rows):
+            plan = await self._explain(statement)
+            problem = await self._key_problem(plan, 1) if self._form is Form.RANGE else None
+            self._refuse(problem or await self._scan_problem(plan), plan)
+
+    def _due(self, what: str, rows: int) -> bool:
+        if rows < GROWTH * self._checked.get(what, 0):
+            return False
+        self._checked[what] = rows
+        return True
+
+    async def _explain(self, statement: Statement) -> dict[str, Any]:
+        text = await self._connection.fetchval(f"EXPLAIN (VERBOSE, FORMAT JSON) {statement.sql}", *statement.arguments)
+        plan: dict[str, Any] = json.loads(text)[0]["Plan"]
+        return plan
+
+    async def _key_problem(self, plan: dict[str, Any], ends: int) -> str | None:
+        return key_scan_problem(plan, self._change.key[0].name, ends)
+
+    async def _scan_problem(self, plan: dict[str, Any]) -> str | None:
+        for schema, table in sequential_scans(plan):
+            pages = await self._connection.fetchval(load("catalog")["relation_pages"], schema, table)
+            if pages is not None and pages > LARGE_PAGES:
+                return (
+                    f"every chunk would read all {pages * 8 // 1024} MiB of {schema}.{table} from end to end;"
+                    " create an index that the job's SQL can use"
+                )
+        return None
+
+    def _refuse(self, problem: str | None, plan: dict[str, Any]) -> None:
+        if problem is not None:
+            raise JobFailed(f"the plan of a chunk does not scale: {problem}; plan: {json.dumps(plan)}")

@@ -1,0 +1,94 @@
+-- What the daemon asks and tells of jobs. Every statement that writes a job skips one that is locked: a person's open
+-- transaction on a job must delay that job's change of state and nothing else.
+
+-- name: settle
+-- Moves jobs to the state that follows from what is already true. Any daemon may do it at any time, so that no job
+-- stays between states when a daemon dies. A lease that still runs means that a lane is at work.
+WITH ready AS (
+    SELECT j.id,
+           CASE WHEN NOT EXISTS (SELECT FROM pgbackfill.ranges r WHERE r.job_id = j.id AND r.status = 'open')
+                     AND j.prepared_at IS NOT NULL THEN 'succeeded'
+                WHEN j.desired_state = 'pause' THEN 'paused'
+                WHEN j.desired_state = 'cancel' THEN 'cancelled'
+           END AS next
+      FROM pgbackfill.jobs j
+     WHERE j.status = 'running'
+       AND NOT EXISTS (SELECT FROM pgbackfill.ranges r
+                        WHERE r.job_id = j.id AND r.status = 'open' AND r.lease_until > clock_timestamp())
+       FOR UPDATE OF j SKIP LOCKED
+)
+UPDATE pgbackfill.jobs j
+   SET status = ready.next, wait_reason = NULL, wait_since = NULL,
+       finished_at = CASE WHEN ready.next = 'paused' THEN NULL ELSE clock_timestamp() END
+  FROM ready
+ WHERE j.id = ready.id AND ready.next IS NOT NULL
+RETURNING j.id, j.name, j.status;
+
+-- name: start_job
+-- Takes the next due job whose table is free. Its transaction id is what upper bounds wait for.
+UPDATE pgbackfill.jobs
+   SET status = 'running', error = NULL, started_at = coalesce(started_at, clock_timestamp()),
+       claim_xid = coalesce(claim_xid, pg_current_xact_id())
+ WHERE id = (SELECT j.id FROM pgbackfill.jobs j
+              WHERE j.status = 'queued' AND j.desired_state = 'run' AND j.run_after <= clock_timestamp()
+                AND NOT EXISTS (SELECT FROM pgbackfill.jobs a
+                                 WHERE a.root_relation = j.root_relation AND a.status IN ('running', 'verifying'))
+              ORDER BY j.priority DESC, j.id
+              LIMIT 1 FOR UPDATE SKIP LOCKED)
+RETURNING id, name;
+
+-- name: active_jobs
+-- Every job that a daemon may have to do something about.
+SELECT id, name, table_name, operation, relation, key_columns, set_clause, from_clause, where_clause, statement,
+       from_key, to_key, session_settings::text AS session_settings, options::text AS options, search_path, time_zone,
+       status, desired_state, prepared_at IS NOT NULL AS prepared
+  FROM pgbackfill.jobs
+ WHERE status = 'running'
+ ORDER BY priority DESC, id;
+
+-- name: pending
+-- What `run --drain` looks at before it goes: due work, and what is left behind by name.
+SELECT name, status, desired_state, run_after,
+       status IN ('running', 'verifying') OR (status = 'queued' AND run_after <= clock_timestamp()) AS due
+  FROM pgbackfill.jobs
+ WHERE status IN ('queued', 'running', 'paused', 'verifying')
+ ORDER BY id;
+
+-- name: old_transactions_ended
+SELECT pg_snapshot_xmin(pg_current_snapshot()) > claim_xid FROM pgbackfill.jobs WHERE id = $1;
+
+-- name: oldest_blocker
+-- Who keeps the oldest transaction open: a session, a prepared transaction, or somebody in another database.
+SELECT l.pid, p.gid, coalesce(a.datname, p.database) AS datname, current_database() AS here,
+       extract(epoch FROM clock_timestamp() - coalesce(a.xact_start, p.prepared)) AS age_s
+  FROM pg_locks l
+  LEFT JOIN pg_stat_activity a ON a.pid = l.pid
+  LEFT JOIN pg_prepared_xacts p ON p.transaction = l.transactionid
+ WHERE l.locktype = 'transactionid' AND l.mode = 'ExclusiveLock' AND l.granted
+   AND l.pid IS DISTINCT FROM pg_backend_pid()
+ ORDER BY age(l.transactionid) DESC
+ LIMIT 1;
+
+-- name: set_wait_reason
+-- Says why an unprepared job waits; written only when the words change.
+UPDATE pgbackfill.jobs
+   SET wait_reason = $2, wait_since = CASE WHEN $2::text IS NULL THEN NULL ELSE coalesce(wait_since, clock_timestamp()) END
+ WHERE id = (SELECT id FROM pgbackfill.jobs WHERE id = $1 AND wait_reason IS DISTINCT FROM $2 FOR UPDATE SKIP LOCKED);
+
+-- name: lock_unprepared
+SELECT id FROM pgbackfill.jobs WHERE id = $1 AND status = 'running' AND prepared_at IS NULL FOR UPDATE SKIP LOCKED;
+
+-- name: set_prepared
+UPDATE pgbackfill.jobs SET prepared_at = clock_timestamp(), wait_reason = NULL, wait_since = NULL WHERE id = $1;
+
+-- name: fail_job
+UPDATE pgbackfill.jobs
+   SET status = 'failed', error = $2, finished_at = clock_timestamp(), wait_reason = NULL, wait_since = NULL
+ WHERE id = $1 AND status IN ('running', 'verifying')
+RETURNING id;
+
+-- name: note_event
+INSERT INTO pgbackfill.events (job_id, event, detail) VALUES ($1, $2, $3::text::jsonb);
+
+-- name: quarantined
+SELECT coalesce(sum(rows_quarantined), 0)::bigint FROM pgbackfill.ranges WHERE job_id = $1;

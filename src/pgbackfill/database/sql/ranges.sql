@@ -1,0 +1,58 @@
+-- Claims and leases. All times are the database's: workers' clocks decide nothing.
+
+-- name: insert_range
+INSERT INTO pgbackfill.ranges (job_id, ordinal, relation, lower_key, upper_key, rows_estimated, status)
+VALUES ($1, $2, $3, $4, $5, $6, CASE WHEN $5::text[] IS NULL THEN 'done' ELSE 'open' END);
+
+-- name: claim_range
+-- Takes a range that nobody holds. Only the first `$5` (parallelism) open ranges of the job may be held at a time, so
+-- the limit needs no lock on the job. A zombie that still has its chunk open holds the row's lock and is passed over.
+UPDATE pgbackfill.ranges r
+   SET epoch = r.epoch + 1, token_hash = sha256($2), worker_id = $3,
+       lease_until = clock_timestamp() + make_interval(secs => $4), hold_reason = NULL, hold_since = NULL
+ WHERE r.id = (SELECT c.id
+                 FROM pgbackfill.ranges c JOIN pgbackfill.jobs j ON j.id = c.job_id
+                WHERE c.job_id = $1 AND c.status = 'open' AND j.status = 'running' AND j.desired_state = 'run'
+                  AND (c.lease_until IS NULL OR c.lease_until < clock_timestamp())
+                  AND (SELECT count(*) FROM pgbackfill.ranges b
+                        WHERE b.job_id = c.job_id AND b.status = 'open' AND b.ordinal < c.ordinal) < $5
+                ORDER BY c.ordinal
+                LIMIT 1 FOR UPDATE OF c SKIP LOCKED)
+RETURNING r.id, r.job_id, r.ordinal, r.relation, r.epoch, r.lower_key, r.upper_key;
+
+-- name: claimable_jobs
+-- Jobs with a range that nobody holds: one question for all of them, before any claim is tried.
+SELECT DISTINCT j.id
+  FROM pgbackfill.jobs j JOIN pgbackfill.ranges r ON r.job_id = j.id
+ WHERE j.status = 'running' AND j.desired_state = 'run' AND r.status = 'open'
+   AND (r.lease_until IS NULL OR r.lease_until < clock_timestamp());
+
+-- name: release_range
+UPDATE pgbackfill.ranges
+   SET lease_until = NULL, token_hash = NULL, worker_id = NULL, hold_reason = NULL, hold_since = NULL
+ WHERE id = $1 AND epoch = $2 AND token_hash = sha256($3)
+RETURNING id;
+
+-- name: skip_range
+-- The leaf table has left the partitioned table: its rows are no longer the job's business.
+UPDATE pgbackfill.ranges
+   SET status = 'skipped', lease_until = NULL, token_hash = NULL
+ WHERE id = $1 AND epoch = $2 AND token_hash = sha256($3)
+RETURNING id;
+
+-- name: renew_lease
+-- Between chunks, while held or paused by a signal: held time is not lease time.
+UPDATE pgbackfill.ranges
+   SET lease_until = clock_timestamp() + make_interval(secs => $4)
+ WHERE id = (SELECT id FROM pgbackfill.ranges
+              WHERE id = $1 AND epoch = $2 AND token_hash = sha256($3) AND status = 'open' FOR UPDATE SKIP LOCKED)
+RETURNING id;
+
+-- name: set_hold
+-- Shows a hold (or its end) in the progress view and keeps the lease.
+UPDATE pgbackfill.ranges
+   SET hold_reason = $4,
+       hold_since = CASE WHEN $4::text IS NULL THEN NULL ELSE coalesce(hold_since, clock_timestamp()) END,
+       lease_until = clock_timestamp() + make_interval(secs => $5)
+ WHERE id = $1 AND epoch = $2 AND token_hash = sha256($3) AND status = 'open'
+RETURNING id;

@@ -1,0 +1,14 @@
+-- The daemons.
+
+-- name: register
+INSERT INTO pgbackfill.workers (hostname, pid, version) VALUES ($1, $2, $3) RETURNING id;
+
+-- name: heartbeat
+UPDATE pgbackfill.workers SET heartbeat_at = clock_timestamp(), lanes = $2, paused_by = $3 WHERE id = $1 RETURNING id;
+
+-- name: deregister
+DELETE FROM pgbackfill.workers WHERE id = $1;
+
+-- name: prune_workers
+-- A daemon that has been silent for a day is gone.
+DELETE FROM pgbackfill.workers WHERE heartbeat_at < clock_timestamp() - interval '1 day';

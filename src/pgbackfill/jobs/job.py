@@ -1,0 +1,53 @@
+"""A job and a claimed range, as the database holds them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pgbackfill.control.options import PacingOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One row of `pgbackfill.jobs`, as far as the daemon needs it."""
+
+    id: int
+    name: str
+    table_name: str
+    operation: str
+    relation: int
+    key_columns: tuple[str, ...]
+    set_clause: str | None = None
+    from_clause: str | None = None
+    where_clause: str | None = None
+    statement: str | None = None
+    from_key: tuple[str, ...] | None = None
+    to_key: tuple[str, ...] | None = None
+    session_settings: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    search_path: str = ""
+    time_zone: str = "UTC"
+    status: str = "running"
+    desired_state: str = "run"
+    prepared: bool = True
+
+    def pacing(self, defaults: PacingOptions) -> PacingOptions:
+        """The daemon's pacing options with this job's own on top; null means the default."""
+        own = {name: value for name, value in self.options.items() if value is not None}
+        return PacingOptions.model_validate(defaults.model_dump() | own)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A range that this process may work on. `token` is a secret: only its hash is stored."""
+
+    range_id: int
+    job_id: int
+    ordinal: int
+    relation: int
+    epoch: int
+    token: bytes = field(repr=False)
+    lower_key: tuple[str, ...] | None
+    upper_key: tuple[str, ...]
