@@ -1,0 +1,156 @@
+"""Opens connections: passwords that change, poolers, dead peers, and errors as one sentence."""
+
+from __future__ import annotations
+
+import random
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Final
+
+import anyio
+import asyncpg
+from asyncpg.connect_utils import SessionAttribute
+
+from pgbackfill.database import socket_options
+from pgbackfill.database.dsn import Dsn, parse, session_options
+from pgbackfill.database.failures import unavailable
+from pgbackfill.database.password import password_for
+from pgbackfill.errors import DatabaseUnavailable, UsageError
+from pgbackfill.settings import Settings
+
+# Full jitter between nothing and a doubling limit, so that the daemons of a fleet do not return in step.
+BACKOFF_FIRST_S: Final = 0.25
+BACKOFF_MOST_S: Final = 10.0
+
+# asyncpg's default; what a direct connection gets.
+STATEMENT_CACHE: Final = 100
+
+_pooled: set[tuple[tuple[str, str], ...]] = set()
+
+
+async def connect(
+    dsn: str, *, settings: Settings, purpose: str, require_primary: bool = False
+) -> asyncpg.Connection[asyncpg.Record]:
+    """Opens a connection that shows up as `pgbackfill/<purpose>`.
+
+    Behind a pooler that shares server connections between clients (PgBouncer in transaction mode), statements are
+    not cached and no session settings are sent, because both would belong to whichever server connection comes
+    next. A pooler gives itself away: the process id that it reports at login is not that of a Postgres backend.
+
+    Raises DatabaseUnavailable with one sentence, UsageError for a wrong connection string. Neither holds a secret.
+    """
+    target = parse(dsn)
+    timeout_s = target.connect_timeout_s or settings.connect_timeout_s
+    connection: asyncpg.Connection[asyncpg.Record] | None = None
+    try:
+        with anyio.fail_after(timeout_s):
+            password = await password_for(target, settings)
+            pooled = settings.pooler == "pgbouncer" or (settings.pooler == "auto" and target.hosts in _pooled)
+            connection = await _open(target, password, purpose, pooled=pooled, require_primary=require_primary)
+            if settings.pooler == "auto" and not pooled and await _is_pooler(connection):
+                _pooled.add(target.hosts)
+                await connection.close()
+                connection = await _open(target, password, purpose, pooled=True, require_primary=require_primary)
+            if require_primary and not await _holds(connection, "NOT pg_catalog.pg_is_in_recovery()"):
+                raise DatabaseUnavailable(
+                    f"The {target} is a read-only standby; give pgbackfill the address of the primary."
+                )
+    except TimeoutError:
+        _discard(connection)
+        raise DatabaseUnavailable(
+            f"The {target} did not answer within {timeout_s:g} s; check address, firewall and connect_timeout_s."
+        ) from None
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ssl.SSLError) as error:
+        _discard(connection)
+        raise unavailable(error, target) from error
+    except BaseException:
+        _discard(connection)
+        raise
+    socket_options.apply(connection, target)
+    return connection
+
+
+async def connect_with_backoff(
+    dsn: str,
+    *,
+    settings: Settings,
+    purpose: str,
+    require_primary: bool = False,
+    on_failure: Callable[[DatabaseUnavailable, float], Awaitable[None] | None] | None = None,
+) -> asyncpg.Connection[asyncpg.Record]:
+    """`connect`, again and again until it works; cancel to give up.
+
+    `on_failure(error, wait_s)` is called before each wait. UsageError is not retried: waiting mends no typing error.
+    """
+    limit_s = BACKOFF_FIRST_S
+    while True:
+        try:
+            return await connect(dsn, settings=settings, purpose=purpose, require_primary=require_primary)
+        except DatabaseUnavailable as error:
+            wait_s = random.uniform(limit_s / 2, limit_s)
+            if on_failure is not None and (pending := on_failure(error, wait_s)) is not None:
+                await pending
+        await anyio.sleep(wait_s)
+        limit_s = min(limit_s * 2, BACKOFF_MOST_S)
+
+
+@asynccontextmanager
+async def connected(
+    dsn: str, *, settings: Settings, purpose: str, require_primary: bool = False
+) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+    """A connection for the length of a block. A connection that breaks inside raises DatabaseUnavailable."""
+    connection = await connect(dsn, settings=settings, purpose=purpose, require_primary=require_primary)
+    try:
+        yield connection
+    except (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError) as error:
+        raise unavailable(error, parse(dsn)) from error
+    finally:
+        with anyio.CancelScope(shield=True), anyio.move_on_after(1):
+            await connection.close()
+        _discard(connection)
+
+
+async def _open(
+    target: Dsn, password: str | None, purpose: str, *, pooled: bool, require_primary: bool
+) -> asyncpg.Connection[asyncpg.Record]:
+    # application_name is among the few parameters that PgBouncer tracks for each client; others it refuses.
+    server_settings = {"application_name": f"pgbackfill/{purpose}"}
+    options = target.parameters.get("options")
+    if options and pooled:
+        raise UsageError(
+            "The DSN's options cannot pass a pooler, which would leave them to other clients; "
+            "use ALTER ROLE ... SET, or session_settings of the job."
+        )
+    if options:
+        server_settings |= session_options(options)
+    system_roots = target.parameters.get("sslrootcert") == "system"
+    several = len(target.hosts) > 1 and require_primary and "target_session_attrs" not in target.parameters
+    return await asyncpg.connect(
+        target.tls_uri(),
+        host=[host for host, _ in target.hosts],
+        port=[int(port) for _, port in target.hosts],
+        user=target.user,
+        database=target.database,
+        password=password,
+        ssl=True if system_roots else None,
+        timeout=3_600,  # the caller's scope is shorter, and covers all hosts together
+        statement_cache_size=0 if pooled else STATEMENT_CACHE,
+        server_settings=server_settings,
+        target_session_attrs=SessionAttribute.primary if several else None,
+    )
+
+
+async def _is_pooler(connection: asyncpg.Connection[asyncpg.Record]) -> bool:
+    return not await _holds(connection, f"pg_catalog.pg_backend_pid() = {connection.get_server_pid()}")
+
+
+async def _holds(connection: asyncpg.Connection[asyncpg.Record], condition: str) -> bool:
+    # By the simple protocol, whose command tag carries the answer: a prepared statement would stay behind on a
+    # server connection that belongs to the pooler.
+    return await connection.execute(f"SELECT WHERE {condition}") == "SELECT 1"
+
+
+def _discard(connection: asyncpg.Connection[asyncpg.Record] | None) -> None:
+    if connection is not None and not connection.is_closed():
+        connection.terminate()
