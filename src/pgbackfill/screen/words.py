@@ -1,0 +1,49 @@
+"""Numbers and times as people read them."""
+
+from __future__ import annotations
+
+from pgbackfill.screen.snapshot import JobView, Unit
+
+UNKNOWN = "unknown"
+
+
+def quantity(value: float | None, unit: Unit) -> str:
+    """`18,430`, `3.4 ms`, `0.12 s`; rows need no unit beside their label. An unknown value is never a number."""
+    if value is None:
+        return UNKNOWN
+    match unit:
+        case Unit.ROWS | Unit.ROWS_PER_S:
+            return f"{value:,.0f}"
+        case Unit.MILLISECONDS:
+            return f"{value:,.1f} ms" if value < 100 else f"{value:,.0f} ms"
+        case Unit.SECONDS:
+            return f"{value:.2f} s" if value < 10 else f"{value:,.1f} s"
+
+
+def duration(seconds: float) -> str:
+    """`8 s`, `3 min 20 s`, `2 h 05 min`, `4 d 3 h`."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    if whole < 86_400:
+        return f"{whole // 3600} h {whole % 3600 // 60:02} min"
+    return f"{whole // 86_400} d {whole % 86_400 // 3600} h"
+
+
+def remaining(job: JobView) -> str | None:
+    """`8 s to 12 s left`; None where no estimate exists."""
+    low, high = job.eta_low_s, job.eta_high_s
+    if low is None or high is None:
+        return None
+    first, last = duration(low), duration(high)
+    return f"{first} left" if first == last else f"{first} to {last} left"
+
+
+def hold(job: JobView) -> str | None:
+    """`held for 3 s: replica_lag 6.2s > 5s (replica-b)`; None where nothing holds the job."""
+    if job.hold_reason is None:
+        return None
+    since = "" if job.held_s is None else f" for {duration(job.held_s)}"
+    return f"held{since}: {job.hold_reason}"
