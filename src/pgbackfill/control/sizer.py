@@ -81,7 +81,8 @@ class ChunkSizer:
             self._size = max(1.0, min(self._size, sample.rows_asked / 2))
         elif sample.outcome is Outcome.POISON:
             # The bad row is among the first rows_asked after the cursor; one that failed alone is dealt with.
-            self._suspects = sample.rows_asked if sample.rows_asked > 1 else 0
+            within = min(sample.rows_asked, self._suspects or sample.rows_asked)
+            self._suspects = within if sample.rows_asked > 1 else 0
             self._size = max(1.0, min(self._size, float(sample.rows_asked)))
 
     def _committed(self, sample: ChunkSample) -> None:
