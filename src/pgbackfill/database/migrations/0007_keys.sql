@@ -126,8 +126,8 @@ END $$;
 -- The bounds of a job in the canonical text of the key's types; each may be a prefix of the key.
 CREATE FUNCTION pgbackfill.check_bounds(relation oid, key_columns text[], INOUT from_key text[], INOUT to_key text[])
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
--- The settings under which chunks read and write key text.
-SET "DateStyle" = 'ISO, MDY' SET "IntervalStyle" = 'postgres' SET bytea_output = 'hex' SET extra_float_digits = 1
+-- As in every chunk (KEY_TEXT of keyset/session.py): the text of a key depends on them.
+SET "DateStyle" = 'ISO, YMD' SET "IntervalStyle" = 'iso_8601' SET bytea_output = 'hex' SET extra_float_digits = 1
 AS $$
 DECLARE
     side      text;

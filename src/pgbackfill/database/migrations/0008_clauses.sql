@@ -9,7 +9,10 @@
 -- nothing about the job, such as a lock time-out, is raised.
 CREATE FUNCTION pgbackfill.try_plan(job pgbackfill.jobs, query text,
                                     OUT plan jsonb, OUT state text, OUT message text, OUT hint text)
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
+-- As in every chunk (KEY_TEXT of keyset/session.py): constants in a clause must mean the same there.
+SET "DateStyle" = 'ISO, YMD' SET "IntervalStyle" = 'iso_8601' SET bytea_output = 'hex' SET extra_float_digits = 1
+AS $$
 DECLARE
     setting record;
     line    jsonb;
@@ -116,8 +119,8 @@ BEGIN
         PERFORM pgbackfill.require_plan(job, 'where_clause', where_rule,
             format(E'SELECT 1 FROM %s WHERE (%s\n)', target_sql, job.where_clause), alone => beside);
         IF beside THEN
-            PERFORM pgbackfill.require_plan(job, 'where_clause', where_rule, format(E'SELECT 1 FROM %s, %s, %s\n WHERE (%s\n)',
-                target_sql, chunk_sql, job.from_clause, job.where_clause));
+            PERFORM pgbackfill.require_plan(job, 'where_clause', where_rule, format(
+                E'SELECT 1 FROM %s, %s, %s\n WHERE (%s\n)', target_sql, chunk_sql, job.from_clause, job.where_clause));
         END IF;
     END IF;
     IF job.operation = 'update' THEN

@@ -8,8 +8,9 @@ DECLARE
     needed text[] := CASE job.operation WHEN 'delete' THEN ARRAY['SELECT', 'DELETE'] ELSE ARRAY['SELECT', 'UPDATE'] END;
     leaf   record;
 BEGIN
-    IF job.operation = 'delete' AND job.from_clause IS NOT NULL THEN
-        needed := needed || 'UPDATE'::text; -- such rows are locked before they are deleted, and a lock needs UPDATE
+    -- Where a delete reads other tables, its rows are locked first, and a lock needs UPDATE.
+    IF job.operation = 'delete' AND (job.from_clause IS NOT NULL OR job.where_clause ~* '\mselect\M') THEN
+        needed := needed || 'UPDATE'::text;
     END IF;
     FOR leaf IN
         SELECT c.oid::regclass AS target, row_number() OVER () AS n,

@@ -205,6 +205,25 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
     FROM unnest(schemas || 'pg_temp'::name) WITH ORDINALITY AS u (s, n) WHERE s !~ '^pg_temp_'
 $$;
 
+-- The moves of jobs/states.py; a test compares the two.
+CREATE FUNCTION pgbackfill.status_moves() RETURNS TABLE (before text, after text)
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+    VALUES ('queued', 'running'), ('queued', 'paused'), ('queued', 'cancelled'),
+           ('running', 'paused'), ('running', 'cancelled'), ('running', 'failed'), ('running', 'succeeded'),
+           ('paused', 'queued'), ('paused', 'cancelled'),
+           ('verifying', 'cancelled'), ('verifying', 'failed'), ('verifying', 'succeeded'),
+           ('failed', 'queued'), ('cancelled', 'queued')
+$$;
+
+CREATE FUNCTION pgbackfill.refuse_finished(job_name text, status text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM pgbackfill.refuse('desired_state', format('job "%s" has %s; %s', job_name,
+        CASE status WHEN 'cancelled' THEN 'been cancelled' ELSE status END,
+        CASE status WHEN 'succeeded' THEN 'there is nothing left to do'
+            ELSE format('retry it with SELECT pgbackfill.retry(%L)', job_name) END));
+END $$;
+
 CREATE FUNCTION pgbackfill.jobs_before_update() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -221,18 +240,18 @@ BEGIN
     IF NEW.options IS DISTINCT FROM OLD.options THEN
         PERFORM pgbackfill.check_options(NEW.options);
     END IF;
-    IF NEW.desired_state IS DISTINCT FROM OLD.desired_state THEN
-        IF NEW.desired_state IS NULL OR NEW.desired_state NOT IN ('run', 'pause', 'cancel') THEN
-            PERFORM pgbackfill.refuse('desired_state',
-                format('must be run, pause or cancel, not "%s"', NEW.desired_state));
-        ELSIF OLD.status IN ('succeeded', 'failed', 'cancelled') AND NEW.status = OLD.status THEN
-            PERFORM pgbackfill.refuse('desired_state', format('job "%s" has %s; %s', OLD.name,
-                CASE OLD.status WHEN 'cancelled' THEN 'been cancelled' ELSE OLD.status END,
-                CASE OLD.status WHEN 'succeeded' THEN 'there is nothing left to do'
-                    ELSE format('retry it with SELECT pgbackfill.retry(%L)', OLD.name) END));
-        ELSIF NEW.status = OLD.status THEN
-            NEW := pgbackfill.settled(NEW);
+    IF NEW.desired_state IS NULL OR NEW.desired_state NOT IN ('run', 'pause', 'cancel') THEN
+        PERFORM pgbackfill.refuse('desired_state', format('must be run, pause or cancel, not "%s"', NEW.desired_state));
+    ELSIF NEW.status IS DISTINCT FROM OLD.status THEN
+        IF NOT EXISTS (SELECT FROM pgbackfill.status_moves() AS m
+                       WHERE m.before = OLD.status AND m.after = NEW.status) THEN
+            PERFORM pgbackfill.refuse('status', format('a %s job cannot become %s', OLD.status, NEW.status));
         END IF;
+    ELSIF NEW.desired_state IS DISTINCT FROM OLD.desired_state THEN
+        IF OLD.status IN ('succeeded', 'failed', 'cancelled') THEN
+            PERFORM pgbackfill.refuse_finished(OLD.name, OLD.status);
+        END IF;
+        NEW := pgbackfill.settled(NEW);
     END IF;
     RETURN NEW;
 END $$;

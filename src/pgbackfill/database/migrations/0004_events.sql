@@ -1,0 +1,33 @@
+-- Who did what to a job and when; and the NOTIFY that wakes daemons and screens.
+
+-- With its owner's rights, so that nobody who may change a job can forge or suppress its history.
+CREATE FUNCTION pgbackfill.jobs_after_write() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    change record;
+BEGIN
+    FOR change IN
+        SELECT 'enqueued' AS event, jsonb_build_object('status', NEW.status, 'desired_state', NEW.desired_state) AS detail
+        WHERE TG_OP = 'INSERT'
+        UNION ALL
+        SELECT field.name, jsonb_build_object('from', field.before, 'to', field.after)
+        FROM (VALUES
+            ('desired_state', to_jsonb(OLD.desired_state), to_jsonb(NEW.desired_state)),
+            ('options', OLD.options, NEW.options),
+            ('priority', to_jsonb(OLD.priority), to_jsonb(NEW.priority)),
+            ('run_after', to_jsonb(OLD.run_after), to_jsonb(NEW.run_after))) AS field (name, before, after)
+        WHERE TG_OP = 'UPDATE' AND field.before IS DISTINCT FROM field.after
+        UNION ALL
+        SELECT 'status', jsonb_strip_nulls(jsonb_build_object('from', OLD.status, 'to', NEW.status, 'error', NEW.error))
+        WHERE TG_OP = 'UPDATE' AND OLD.status IS DISTINCT FROM NEW.status
+    LOOP
+        INSERT INTO pgbackfill.events (job_id, actor, event, detail)
+        VALUES (NEW.id, session_user, change.event, change.detail);
+        PERFORM pg_notify('pgbackfill', json_build_object('job', NEW.id, 'name', NEW.name, 'status', NEW.status,
+            'desired_state', NEW.desired_state, 'event', change.event)::text);
+    END LOOP;
+    RETURN NULL;
+END $$;
+
+CREATE TRIGGER jobs_after_write AFTER INSERT OR UPDATE ON pgbackfill.jobs
+    FOR EACH ROW EXECUTE FUNCTION pgbackfill.jobs_after_write();

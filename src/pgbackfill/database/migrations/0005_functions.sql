@@ -1,0 +1,90 @@
+-- What people call instead of writing INSERT and UPDATE.
+
+-- Enqueues a job and returns its id; if the name is taken, the id of the job that has it, so that a migration can be
+-- run twice. No search_path of its own: the job is checked and run under the caller's.
+CREATE FUNCTION pgbackfill.enqueue(
+    name text, table_name text, set_clause text DEFAULT NULL, where_clause text DEFAULT NULL,
+    operation text DEFAULT 'update', from_clause text DEFAULT NULL, statement text DEFAULT NULL,
+    target_table text DEFAULT NULL, handler text DEFAULT NULL, params jsonb DEFAULT '{}',
+    key_columns text[] DEFAULT NULL, from_key text[] DEFAULT NULL, to_key text[] DEFAULT NULL,
+    session_settings jsonb DEFAULT '{}', options jsonb DEFAULT '{}', priority int DEFAULT 0,
+    run_after timestamptz DEFAULT now(), desired_state text DEFAULT 'run')
+RETURNS bigint
+LANGUAGE sql
+BEGIN ATOMIC
+    INSERT INTO pgbackfill.jobs (name, table_name, operation, set_clause, from_clause, where_clause, statement,
+        target_table, handler, params, key_columns, from_key, to_key, session_settings, options, priority, run_after,
+        desired_state)
+    VALUES (enqueue.name, enqueue.table_name, enqueue.operation, enqueue.set_clause, enqueue.from_clause,
+        enqueue.where_clause, enqueue.statement, enqueue.target_table, enqueue.handler, enqueue.params,
+        enqueue.key_columns, enqueue.from_key, enqueue.to_key, enqueue.session_settings, enqueue.options,
+        enqueue.priority, enqueue.run_after, enqueue.desired_state)
+    ON CONFLICT (name) DO NOTHING;
+    SELECT j.id FROM pgbackfill.jobs AS j WHERE j.name = enqueue.name;
+END;
+
+CREATE FUNCTION pgbackfill.raise_unknown_job(job_name text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RAISE EXCEPTION 'there is no job named "%"; SELECT name FROM pgbackfill.progress lists them', job_name
+        USING ERRCODE = 'no_data_found';
+END $$;
+
+-- Writes desired_state and returns the status: a job that runs takes notice at its next chunk boundary.
+CREATE FUNCTION pgbackfill.want(job_name text, wanted text) RETURNS text
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    new_status text;
+BEGIN
+    UPDATE pgbackfill.jobs AS j SET desired_state = wanted WHERE j.name = job_name RETURNING j.status INTO new_status;
+    IF NOT FOUND THEN
+        PERFORM pgbackfill.raise_unknown_job(job_name);
+    ELSIF wanted = 'run' AND new_status = 'failed' THEN
+        PERFORM pgbackfill.refuse_finished(job_name, new_status);
+    END IF;
+    RETURN new_status;
+END $$;
+
+CREATE FUNCTION pgbackfill.pause(name text) RETURNS text
+LANGUAGE sql BEGIN ATOMIC SELECT pgbackfill.want(name, 'pause'); END;
+
+CREATE FUNCTION pgbackfill.resume(name text) RETURNS text
+LANGUAGE sql BEGIN ATOMIC SELECT pgbackfill.want(name, 'run'); END;
+
+CREATE FUNCTION pgbackfill.cancel(name text) RETURNS text
+LANGUAGE sql BEGIN ATOMIC SELECT pgbackfill.want(name, 'cancel'); END;
+
+-- Queues a failed or cancelled job again. Cursor and counts stay, so it goes on where it stopped; quarantined rows
+-- stay listed. With its owner's rights, because enqueuers may not write status; only they may call it.
+CREATE FUNCTION pgbackfill.retry(name text) RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    job pgbackfill.jobs;
+BEGIN
+    SELECT * INTO job FROM pgbackfill.jobs AS j WHERE j.name = retry.name FOR UPDATE;
+    IF NOT FOUND THEN
+        PERFORM pgbackfill.raise_unknown_job(retry.name);
+    ELSIF job.status NOT IN ('failed', 'cancelled') THEN
+        RAISE EXCEPTION 'job "%" is %; only a failed or cancelled job can be retried', retry.name, job.status
+            USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    UPDATE pgbackfill.jobs AS j
+    SET status = 'queued', desired_state = 'run', error = NULL, finished_at = NULL, wait_reason = NULL, wait_since = NULL
+    WHERE j.id = job.id;
+    RETURN 'queued';
+END $$;
+
+-- Raises unless the job has succeeded, so that a later migration can depend on it.
+CREATE FUNCTION pgbackfill.assert_finished(name text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    job record;
+BEGIN
+    SELECT * INTO job FROM pgbackfill.progress AS p WHERE p.name = assert_finished.name;
+    IF NOT FOUND THEN
+        PERFORM pgbackfill.raise_unknown_job(assert_finished.name);
+    ELSIF job.status <> 'succeeded' THEN
+        RAISE EXCEPTION 'job "%" has not succeeded yet: it is % at % %%', job.name, job.status, job.percent
+            USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+END $$;

@@ -1,0 +1,63 @@
+-- What people and dashboards look at. The columns are a contract: new ones go to the end.
+
+-- Read with the view owner's rights: viewers need none on the tables, and lease tokens are not in it.
+CREATE VIEW pgbackfill.progress AS
+SELECT
+    j.name,
+    j.status,
+    j.desired_state,
+    -- 100 is a promise, so nothing but success reaches it; the estimate grows with what was really there.
+    CASE WHEN j.status = 'succeeded' THEN 100
+         WHEN r.rows_scanned + r.rows_left = 0 THEN 0
+         ELSE least(99.99, floor(10000.0 * r.rows_scanned / (r.rows_scanned + r.rows_left)) / 100)
+    END::double precision AS percent,
+    r.rows_scanned,
+    r.rows_changed,
+    r.rows_estimated,
+    r.rows_quarantined,
+    r.rows_per_second,
+    r.chunk_rows,
+    r.chunk_ms,
+    r.sleep_ms,
+    -- At the rate of the chunks themselves, and at the rate since the start with every sleep, hold and pause in it.
+    CASE WHEN e.known THEN make_interval(secs => least(e.active_s, e.overall_s)) END AS eta_low,
+    CASE WHEN e.known THEN make_interval(secs => greatest(e.active_s, e.overall_s)) END AS eta_high,
+    h.hold_reason,
+    h.hold_since,
+    r.worker,
+    j.started_at,
+    j.finished_at
+FROM pgbackfill.jobs AS j
+CROSS JOIN LATERAL (
+    SELECT
+        coalesce(sum(a.rows_scanned), 0)::bigint AS rows_scanned,
+        coalesce(sum(a.rows_changed), 0)::bigint AS rows_changed,
+        coalesce(sum(a.rows_estimated), 0)::bigint AS rows_estimated,
+        coalesce(sum(a.rows_quarantined), 0)::bigint AS rows_quarantined,
+        coalesce(sum(greatest(a.rows_estimated - a.rows_scanned, 0)) FILTER (WHERE a.status = 'open'), 0) AS rows_left,
+        sum(a.active_ms) AS active_ms,
+        sum(a.rows_per_second) FILTER (WHERE a.current) AS rows_per_second,
+        max(a.chunk_rows) FILTER (WHERE a.current) AS chunk_rows,
+        max(a.chunk_ms) FILTER (WHERE a.current) AS chunk_ms,
+        max(a.sleep_ms) FILTER (WHERE a.current) AS sleep_ms,
+        (array_agg(a.hold_reason ORDER BY a.hold_since) FILTER (WHERE a.current AND a.hold_reason IS NOT NULL))[1]
+            AS hold_reason,
+        min(a.hold_since) FILTER (WHERE a.current AND a.hold_reason IS NOT NULL) AS hold_since,
+        string_agg(DISTINCT w.hostname || ':' || w.pid, ', ') FILTER (WHERE a.current) AS worker
+    FROM (SELECT n.*, j.status = 'running' AND n.status = 'open' AND n.lease_until > clock_timestamp() AS current
+          FROM pgbackfill.ranges AS n WHERE n.job_id = j.id) AS a
+    LEFT JOIN pgbackfill.workers AS w ON w.id = a.worker_id
+) AS r
+CROSS JOIN LATERAL (
+    SELECT coalesce(r.hold_reason, w.reason) AS hold_reason,
+           CASE WHEN r.hold_reason IS NOT NULL THEN r.hold_since WHEN w.reason IS NOT NULL THEN j.wait_since END
+               AS hold_since
+    FROM (SELECT CASE WHEN j.status IN ('queued', 'running', 'verifying') THEN j.wait_reason END AS reason) AS w
+) AS h
+CROSS JOIN LATERAL (
+    SELECT j.status = 'running' AND h.hold_reason IS NULL AND r.rows_scanned > 0 AND r.active_ms > 0
+               AND j.started_at < clock_timestamp() AS known,
+           r.rows_left * r.active_ms / 1000 / nullif(r.rows_scanned, 0) AS active_s,
+           r.rows_left * extract(epoch FROM clock_timestamp() - j.started_at)::double precision
+               / nullif(r.rows_scanned, 0) AS overall_s
+) AS e;

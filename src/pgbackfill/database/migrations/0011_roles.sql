@@ -1,0 +1,67 @@
+-- Who may do what: four group roles. Nobody else can touch anything in the schema, PUBLIC included.
+
+DO $$
+DECLARE
+    wanted  text[] := ARRAY['pgbackfill_enqueuer', 'pgbackfill_viewer', 'pgbackfill_daemon', 'pgbackfill_worker'];
+    missing text;
+    create_all text;
+BEGIN
+    SELECT string_agg(format('CREATE ROLE %I NOLOGIN', r), '; ') INTO create_all
+    FROM unnest(wanted) AS r WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = r);
+    FOREACH missing IN ARRAY wanted LOOP
+        CONTINUE WHEN EXISTS (SELECT FROM pg_roles WHERE rolname = missing);
+        BEGIN
+            EXECUTE format('CREATE ROLE %I NOLOGIN', missing);
+        EXCEPTION
+            -- Roles belong to the whole cluster: another database may be migrated at the same time.
+            WHEN duplicate_object OR unique_violation THEN NULL;
+            WHEN insufficient_privilege THEN
+                RAISE EXCEPTION '% may not create roles', session_user
+                    USING ERRCODE = 'insufficient_privilege',
+                          HINT = format('let an admin run `%s` first', create_all);
+        END;
+    END LOOP;
+END $$;
+
+REVOKE ALL ON SCHEMA pgbackfill FROM PUBLIC;
+REVOKE ALL ON ALL TABLES IN SCHEMA pgbackfill FROM PUBLIC;
+REVOKE ALL ON ALL SEQUENCES IN SCHEMA pgbackfill FROM PUBLIC;
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA pgbackfill FROM PUBLIC;
+
+GRANT USAGE ON SCHEMA pgbackfill TO pgbackfill_enqueuer, pgbackfill_viewer, pgbackfill_daemon, pgbackfill_worker;
+GRANT SELECT ON pgbackfill.schema_version TO pgbackfill_enqueuer, pgbackfill_viewer, pgbackfill_daemon, pgbackfill_worker;
+
+GRANT SELECT ON pgbackfill.progress, pgbackfill.events TO pgbackfill_enqueuer, pgbackfill_viewer;
+GRANT EXECUTE ON FUNCTION pgbackfill.assert_finished(text), pgbackfill.raise_unknown_job(text) TO pgbackfill_viewer;
+
+GRANT SELECT,
+      INSERT (name, table_name, operation, set_clause, from_clause, where_clause, statement, target_table, handler,
+              params, key_columns, from_key, to_key, session_settings, options, priority, run_after, desired_state),
+      UPDATE (desired_state, options, priority, run_after)
+    ON pgbackfill.jobs TO pgbackfill_enqueuer;
+GRANT EXECUTE ON FUNCTION pgbackfill.retry(text) TO pgbackfill_enqueuer;
+-- The check runs with the enqueuer's rights, so its functions lend none.
+DO $$
+DECLARE
+    lends_nothing regprocedure;
+BEGIN
+    FOR lends_nothing IN SELECT oid FROM pg_proc WHERE pronamespace = 'pgbackfill'::regnamespace AND NOT prosecdef LOOP
+        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO pgbackfill_enqueuer', lends_nothing);
+    END LOOP;
+END $$;
+
+GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA pgbackfill TO pgbackfill_daemon;
+REVOKE INSERT, UPDATE, DELETE ON pgbackfill.schema_version, pgbackfill.progress FROM pgbackfill_daemon;
+REVOKE UPDATE, DELETE ON pgbackfill.events FROM pgbackfill_daemon;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA pgbackfill TO pgbackfill_daemon;
+
+-- Fenced by the claim's token; nothing else is within the work login's reach.
+DO $$
+DECLARE
+    door regprocedure;
+BEGIN
+    FOR door IN SELECT oid FROM pg_proc WHERE pronamespace = 'pgbackfill'::regnamespace
+                AND proname IN ('begin_chunk', 'end_chunk', 'quarantine_row') LOOP
+        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO pgbackfill_worker', door);
+    END LOOP;
+END $$;
