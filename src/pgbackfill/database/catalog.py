@@ -38,6 +38,11 @@ async def leaves(connection: Connection, relation: int) -> list[int]:
     return [row["oid"] for row in await connection.fetch(load("catalog")["leaves"], relation)]
 
 
+async def belongs(connection: Connection, leaf: int, relation: int) -> bool:
+    """Whether the table `leaf` exists and is (still) part of `relation`."""
+    return bool(await connection.fetchval(load("catalog")["belongs"], leaf, relation))
+
+
 async def describe_change(connection: Connection, job: Job, relation: int) -> Change | None:
     """What `job` does to the table or leaf `relation`; None where that table no longer exists."""
     async with rolled_back(connection, search_path="pg_catalog"):
@@ -66,12 +71,10 @@ async def _where_stands_alone(connection: Connection, job: Job, schema: str, tab
     try:
         async with rolled_back(connection, search_path=job.search_path, time_zone=job.time_zone):
             await connection.fetch(f"EXPLAIN SELECT 1 FROM ONLY {relation} AS t WHERE ({job.where_clause}\n)")
-    except asyncpg.PostgresSyntaxError:
-        return False
     except asyncpg.PostgresError as error:
-        if error.sqlstate is not None and error.sqlstate.startswith("42"):
-            return False
-        raise
+        if not str(error.sqlstate).startswith("42"):
+            raise
+        return False
     return True
 
 

@@ -63,6 +63,8 @@ class ChunkTransaction:
         self.change = change
         self.form = form
         self.lease_s = lease_s
+        self.last_sql = ""
+        """The statement under way, for the error of a job that fails."""
         self._plans = PlanGuard(connection, change, form)
 
     async def run(
@@ -197,6 +199,7 @@ class ChunkTransaction:
             await self.connection.execute("ROLLBACK")
 
     async def _fetch(self, statement: Statement) -> asyncpg.Record | None:
+        self.last_sql = statement.sql
         return await self.connection.fetchrow(statement.sql, *statement.arguments)
 
     async def _required(self, statement: Statement) -> asyncpg.Record:

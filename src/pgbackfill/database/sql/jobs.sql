@@ -92,3 +92,16 @@ INSERT INTO pgbackfill.events (job_id, event, detail) VALUES ($1, $2, $3::text::
 
 -- name: quarantined
 SELECT coalesce(sum(rows_quarantined), 0)::bigint FROM pgbackfill.ranges WHERE job_id = $1;
+
+-- name: any_failed
+SELECT name FROM pgbackfill.jobs WHERE id = ANY($1::bigint[]) AND status = 'failed' ORDER BY id;
+
+-- name: prune_events
+DELETE FROM pgbackfill.events WHERE at < clock_timestamp() - make_interval(secs => $1);
+
+-- name: prune_jobs
+DELETE FROM pgbackfill.jobs
+ WHERE status IN ('succeeded', 'failed', 'cancelled') AND finished_at < clock_timestamp() - make_interval(secs => $1);
+
+-- name: progress
+SELECT * FROM pgbackfill.progress WHERE $1::text IS NULL OR name = $1;

@@ -1,0 +1,105 @@
+"""Jobs in the database: what the daemon asks and tells."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+
+from pgbackfill.jobs.job import Job
+
+from .queries import load
+
+Connection = asyncpg.Connection[asyncpg.Record]
+
+
+def _sql(name: str) -> str:
+    return load("jobs")[name]
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A job that is not finished; `due` work keeps a draining daemon alive."""
+
+    name: str
+    status: str
+    desired_state: str
+    due: bool
+
+
+async def settle(connection: Connection) -> list[tuple[str, str]]:
+    """Moves jobs to the state that follows from their ranges; answers (name, new status)."""
+    return [(row["name"], row["status"]) for row in await connection.fetch(_sql("settle"))]
+
+
+async def start_next(connection: Connection) -> str | None:
+    """Starts the next due job; None where there is none, or another daemon was faster."""
+    try:
+        row = await connection.fetchrow(_sql("start_job"))
+    except asyncpg.UniqueViolationError:  # another daemon started a job on the same table
+        return None
+    return row["name"] if row is not None else None
+
+
+async def active(connection: Connection) -> list[Job]:
+    """Every running job, most urgent first."""
+    return [_job(row) for row in await connection.fetch(_sql("active_jobs"))]
+
+
+async def pending(connection: Connection) -> list[Pending]:
+    rows = await connection.fetch(_sql("pending"))
+    return [Pending(row["name"], row["status"], row["desired_state"], row["due"]) for row in rows]
+
+
+async def fail(connection: Connection, job_id: int, error: str) -> bool:
+    """Fails a running job with its reason; False where it was not running any more."""
+    return await connection.fetchval(_sql("fail_job"), job_id, error) is not None
+
+
+async def set_wait_reason(connection: Connection, job_id: int, reason: str | None) -> None:
+    """Says in the progress view why an unprepared job waits."""
+    await connection.execute(_sql("set_wait_reason"), job_id, reason)
+
+
+async def any_failed(connection: Connection, ids: list[int]) -> list[str]:
+    """Names of those of the jobs that failed."""
+    return [row["name"] for row in await connection.fetch(_sql("any_failed"), ids)]
+
+
+async def note(connection: Connection, job_id: int, event: str, **detail: Any) -> None:
+    await connection.execute(_sql("note_event"), job_id, event, json.dumps(detail))
+
+
+async def quarantined(connection: Connection, job_id: int) -> int:
+    """Rows of the job that were set aside so far."""
+    count: int = await connection.fetchval(_sql("quarantined"), job_id)
+    return count
+
+
+def _job(row: asyncpg.Record) -> Job:
+    def key(name: str) -> tuple[str, ...] | None:
+        return tuple(row[name]) if row[name] is not None else None
+
+    return Job(
+        id=row["id"],
+        name=row["name"],
+        table_name=row["table_name"],
+        operation=row["operation"],
+        relation=row["relation"],
+        key_columns=tuple(row["key_columns"]),
+        set_clause=row["set_clause"],
+        from_clause=row["from_clause"],
+        where_clause=row["where_clause"],
+        statement=row["statement"],
+        from_key=key("from_key"),
+        to_key=key("to_key"),
+        session_settings=json.loads(row["session_settings"]),
+        options=json.loads(row["options"]),
+        search_path=row["search_path"],
+        time_zone=row["time_zone"],
+        status=row["status"],
+        desired_state=row["desired_state"],
+        prepared=row["prepared"],
+    )

@@ -1,0 +1,64 @@
+"""A connection that is replaced when it breaks. Shared by tasks one at a time."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import anyio
+import asyncpg
+
+from pgbackfill.errors import DatabaseUnavailable
+from pgbackfill.jobs.failures import Failure, classify
+
+Connection = asyncpg.Connection[asyncpg.Record]
+
+UNREACHABLE = (DatabaseUnavailable, OSError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError)
+"""What a user of a link meets when the server cannot be reached or went away; worth trying again later."""
+
+
+def lost(error: BaseException) -> bool:
+    """Whether `error` means that the connection, not the statement, is the problem."""
+    if isinstance(error, asyncpg.PostgresError):
+        return classify(error.sqlstate) is Failure.DISCONNECTED
+    return isinstance(error, UNREACHABLE)
+
+
+class Link:
+    """Opens its connection when first used and again after it broke; a caller that fails simply tries again."""
+
+    def __init__(self, connect: Callable[[], Awaitable[Connection]]) -> None:
+        self.connect = connect
+        self._connection: Connection | None = None
+        self._lock = anyio.Lock()
+        self.generation = 0
+        """Counts connections: what was prepared for an earlier one is of no more use."""
+
+    @asynccontextmanager
+    async def use(self) -> AsyncIterator[Connection]:
+        """The connection, outside any transaction. Raises what `connect` raises."""
+        async with self._lock:
+            if self._connection is None or self._connection.is_closed():
+                self._connection = await self.connect()
+                self.generation += 1
+            connection = self._connection
+            try:
+                yield connection
+            except BaseException as error:
+                # A cancelled or broken query leaves a connection in a state that nobody can vouch for.
+                if not isinstance(error, Exception) or lost(error) or connection.is_in_transaction():
+                    self._drop()
+                raise
+
+    def _drop(self) -> None:
+        if self._connection is not None:
+            self._connection.terminate()
+            self._connection = None
+
+    async def close(self) -> None:
+        """Close politely, or at once if the server does not answer."""
+        connection, self._connection = self._connection, None
+        if connection is not None and not connection.is_closed():
+            with anyio.CancelScope(shield=True), anyio.move_on_after(1):
+                await connection.close()
+            connection.terminate()

@@ -1,0 +1,67 @@
+"""Claims and leases of ranges."""
+
+from __future__ import annotations
+
+import secrets
+
+import asyncpg
+
+from pgbackfill.jobs.job import Claim
+
+from .queries import load
+
+Connection = asyncpg.Connection[asyncpg.Record]
+
+
+def _sql(name: str) -> str:
+    return load("ranges")[name]
+
+
+async def claimable_jobs(connection: Connection) -> set[int]:
+    """Ids of the jobs with a range that nobody holds."""
+    return {row["id"] for row in await connection.fetch(_sql("claimable_jobs"))}
+
+
+async def claim(
+    connection: Connection, job_id: int, *, worker_id: int, lease_s: float, parallelism: int
+) -> Claim | None:
+    """Takes the next range of a job; None where there is none to take."""
+    token = secrets.token_bytes(16)
+    row = await connection.fetchrow(_sql("claim_range"), job_id, token, worker_id, lease_s, parallelism)
+    if row is None:
+        return None
+    return Claim(
+        range_id=row["id"],
+        job_id=row["job_id"],
+        ordinal=row["ordinal"],
+        relation=row["relation"],
+        epoch=row["epoch"],
+        token=token,
+        lower_key=tuple(row["lower_key"]) if row["lower_key"] is not None else None,
+        upper_key=tuple(row["upper_key"]),
+    )
+
+
+async def release(connection: Connection, claim: Claim) -> bool:
+    """Gives the range back at once; False where somebody else has it."""
+    return await _fenced(connection, "release_range", claim)
+
+
+async def skip(connection: Connection, claim: Claim) -> bool:
+    """Closes a range whose table has left the walked table."""
+    return await _fenced(connection, "skip_range", claim)
+
+
+async def renew(connection: Connection, claim: Claim, *, lease_s: float) -> bool:
+    """Keeps the lease while nothing runs; False where somebody else has the range."""
+    return await _fenced(connection, "renew_lease", claim, lease_s)
+
+
+async def show_hold(connection: Connection, claim: Claim, reason: str | None, *, lease_s: float) -> bool:
+    """Says in the progress view why nothing runs (None: it runs again) and keeps the lease."""
+    return await _fenced(connection, "set_hold", claim, reason, lease_s)
+
+
+async def _fenced(connection: Connection, name: str, claim: Claim, *values: object) -> bool:
+    found = await connection.fetchval(_sql(name), claim.range_id, claim.epoch, claim.token, *values)
+    return found is not None

@@ -1,0 +1,25 @@
+"""Wakes whoever sleeps, early."""
+
+from __future__ import annotations
+
+import anyio
+
+
+class Bell:
+    """A wait that ends after a time or as soon as somebody rings, whichever comes first.
+
+    Everybody who waits at that moment is woken; a ring that nobody waits for is not kept, so state is looked at
+    before each wait.
+    """
+
+    def __init__(self) -> None:
+        self._event = anyio.Event()
+
+    def ring(self) -> None:
+        self._event.set()
+        self._event = anyio.Event()
+
+    async def wait(self, seconds: float) -> None:
+        event = self._event
+        with anyio.move_on_after(seconds):
+            await event.wait()

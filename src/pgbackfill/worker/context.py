@@ -1,0 +1,57 @@
+"""What the tasks of one daemon share."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import anyio
+
+from pgbackfill.control.governor import Governor
+from pgbackfill.database.link import Connection, Link
+from pgbackfill.jobs.job import Job
+from pgbackfill.metrics import Metrics
+from pgbackfill.settings import Settings
+
+from .bell import Bell
+from .pauses import Pauses
+
+if TYPE_CHECKING:
+    from .lane import Lane
+
+
+@dataclass
+class Context:
+    """One per process; passed to every task, changed only by the one named beside each field."""
+
+    settings: Settings  # daemon, on SIGHUP
+    governor: Governor  # monitor
+    metrics: Metrics
+    control: Link
+    """pgbackfill's own tables: roster, heartbeat, HTTP."""
+    connect_work: Callable[[], Awaitable[Connection]]
+    """Opens a connection that runs chunks."""
+    bell: Bell = field(default_factory=Bell)
+    """Rung on every change that a sleeper should look at: NOTIFY, pause, resume, stop."""
+    worker_id: int = 0  # heartbeat
+    jobs: dict[int, Job] = field(default_factory=dict)  # roster: every running job
+    lanes: dict[int, Lane] = field(default_factory=dict)  # roster: by range id
+    worked_on: dict[int, str] = field(default_factory=dict)  # roster: names by id, for the exit code
+    stopping: bool = False  # stop()
+    pauses: Pauses = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.pauses = Pauses(self.bell.ring)
+
+    def stop(self) -> None:
+        """Finish the chunks that run, release the leases, end. A second call cancels the chunks."""
+        if self.stopping:
+            for lane in self.lanes.values():
+                lane.cancel_chunk()
+        self.stopping = True
+        self.bell.ring()
+
+    def now(self) -> float:
+        """The clock of every decision: monotonic seconds."""
+        return anyio.current_time()

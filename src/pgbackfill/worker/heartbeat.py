@@ -1,0 +1,69 @@
+"""The daemon's row in `pgbackfill.workers`, and the house-keeping that any daemon does now and then."""
+
+from __future__ import annotations
+
+import os
+import socket
+from math import inf
+
+import anyio
+import asyncpg
+import structlog
+
+from pgbackfill import __version__
+from pgbackfill.database.link import UNREACHABLE, Connection, lost
+from pgbackfill.database.queries import load
+
+from .context import Context
+
+log = structlog.get_logger()
+
+PRUNE_EVERY_S = 3600.0
+DAY_S = 86_400.0
+
+
+async def register(context: Context) -> None:
+    """Takes a worker id. Raises what the control link raises."""
+    async with context.control.use() as control:
+        context.worker_id = await _register(control)
+
+
+async def _register(control: Connection) -> int:
+    worker_id: int = await control.fetchval(load("workers")["register"], socket.gethostname(), os.getpid(), __version__)
+    return worker_id
+
+
+async def beat(context: Context) -> None:
+    """Until cancelled. A beat that fails is followed by the next one."""
+    pruned = -inf
+    while True:
+        try:
+            async with context.control.use() as control:
+                values = (context.worker_id, len(context.lanes), list(context.pauses.holders))
+                if await control.fetchval(load("workers")["heartbeat"], *values) is None:
+                    context.worker_id = await _register(control)  # pruned, or lost in a failover
+                if context.now() - pruned > PRUNE_EVERY_S:
+                    await _prune(control, context)
+                    pruned = context.now()
+        except Exception as error:
+            if not (lost(error) or isinstance(error, asyncpg.PostgresError)):
+                raise
+            log.debug("heartbeat failed", error=str(error))
+        await anyio.sleep(context.settings.heartbeat_s)
+
+
+async def _prune(control: Connection, context: Context) -> None:
+    settings = context.settings
+    await control.execute(load("workers")["prune_workers"])
+    await control.execute(load("jobs")["prune_events"], settings.event_retention_days * DAY_S)
+    if settings.job_retention_days is not None:
+        await control.execute(load("jobs")["prune_jobs"], settings.job_retention_days * DAY_S)
+
+
+async def deregister(context: Context) -> None:
+    """Takes the row away again; if that fails, another daemon does it in a day."""
+    try:
+        async with context.control.use() as control:
+            await control.execute(load("workers")["deregister"], context.worker_id)
+    except (asyncpg.PostgresError, *UNREACHABLE):
+        log.debug("worker row left behind")

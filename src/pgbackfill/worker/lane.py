@@ -1,0 +1,241 @@
+"""One lane: works on one claimed range until it is done, stopped or lost."""
+
+from __future__ import annotations
+
+import random
+
+import anyio
+import asyncpg
+import structlog
+
+from pgbackfill.control.controller import Controller
+from pgbackfill.control.decision import ChunkSample, Outcome, RunChunk, Wait
+from pgbackfill.control.options import PacingOptions
+from pgbackfill.database import ranges
+from pgbackfill.database.chunk import ChunkResult, ChunkTransaction, CommitRefused, LeafMoved, NotExactlyLocked
+from pgbackfill.database.link import UNREACHABLE, Connection, Link, lost
+from pgbackfill.errors import JobFailed, LeaseLost
+from pgbackfill.jobs.job import Claim, Job
+from pgbackfill.keyset.statement import Form
+
+from .context import Context
+from .rate import Rate
+from .trouble import DISCONNECTED, Trouble
+from .walk import open_walk
+
+RETRY_JITTER_S = 0.1
+"""Up to this long after a lock or deadlock: about what the other side needs to get through (lock_timeout_ms)."""
+
+HELD_POLL_S = 0.5
+"""How soon a lane that is paused or in trouble looks up when nobody rings."""
+
+INEXACT_MAX = 3
+"""A table on which locked and changed rows differ this often in one claim (a trigger drops updates) stays joined."""
+
+
+class Lane:
+    """Asks its controller, runs a chunk, tells the controller. Stops between chunks, never inside one."""
+
+    def __init__(self, context: Context, job: Job, claim: Claim) -> None:
+        self.context = context
+        self.job = job
+        self.claim = claim
+        self.controller = Controller(context.governor, self._options())
+        self.link = Link(context.connect_work)
+        self.log = structlog.get_logger().bind(job=job.name, range=claim.ordinal)
+        self.failed: str | None = None
+        self.trouble = Trouble(self)
+        self._chunk: ChunkTransaction | None = None
+        self._generation = -1
+        self._scope: anyio.CancelScope | None = None
+        self._rate = Rate(now=context.now())
+        self._hold: str | None = None
+        self._touched = context.now()
+        self._inexact = 0
+
+    def _options(self) -> PacingOptions:
+        return self.job.pacing(self.context.settings.pacing)
+
+    def update(self, job: Job) -> None:
+        """Takes in what somebody changed in the job's row; acts from the next chunk on."""
+        if job.options != self.job.options:
+            self.log.info("options changed", options=dict(job.options))
+        self.job = job
+        self.controller.update(self._options())
+
+    def cancel_chunk(self) -> None:
+        if self._scope is not None:
+            self._scope.cancel()
+
+    async def run(self) -> None:
+        """Works until the range is done or may no longer be worked on; then gives it back."""
+        self.log.info("range claimed", epoch=self.claim.epoch)
+        held = True
+        try:
+            while held and not self._should_stop():
+                held = await self._step()
+        except LeaseLost as error:
+            held = False
+            self.log.warning("lease lost", reason=str(error))
+        finally:
+            self.context.metrics.hold(self.job.name, None)
+            with anyio.CancelScope(shield=True), anyio.move_on_after(5):
+                if held:
+                    await self._give_back()
+                await self.link.close()
+
+    def _should_stop(self) -> bool:
+        job = self.context.jobs.get(self.job.id)
+        return self.context.stopping or job is None or job.desired_state != "run"
+
+    async def _step(self) -> bool:
+        """One decision and what follows from it; False when the range is finished or no longer ours."""
+        context = self.context
+        reason = context.pauses.reason or self.trouble.reason(now=context.now())
+        decision = self.controller.next(now=context.now()) if reason is None else Wait(HELD_POLL_S, reason)
+        try:
+            if isinstance(decision, RunChunk):
+                await self._show(None)
+                return await self._run_chunk(decision.rows)
+            if decision.reason is not None:
+                await self._show(decision.reason)
+            elif context.now() - self._touched > context.settings.lease_s / 3:
+                async with self.link.use() as connection:
+                    self._keep(await ranges.renew(connection, self.claim, lease_s=context.settings.lease_s))
+        except Exception as error:
+            if not lost(error):
+                raise
+            self.trouble.disconnected(error)
+        await self._wait(decision.seconds if isinstance(decision, Wait) else HELD_POLL_S)
+        return True
+
+    async def _wait(self, seconds: float) -> None:
+        before = self.context.now()
+        await self.context.bell.wait(seconds)
+        if self._hold is not None:
+            self.context.metrics.held_seconds(self._hold, self.context.now() - before)
+
+    async def _show(self, reason: str | None) -> None:
+        """Logs a hold once on entry and once on recovery, and keeps the progress view and the lease up to date."""
+        now = self.context.now()
+        kind, before = (reason or "").split(" ")[0], (self._hold or "").split(" ")[0]
+        if kind == before and (reason is None or now - self._touched < 1.0):
+            self._hold = reason
+            return
+        if kind != before:
+            self.log.info("held" if reason else "hold ended", reason=reason or self._hold)
+            self.context.metrics.hold(self.job.name, reason)
+        self._hold = reason
+        if kind == DISCONNECTED:
+            return
+        async with self.link.use() as connection:
+            self._keep(await ranges.show_hold(connection, self.claim, reason, lease_s=self.context.settings.lease_s))
+
+    def _keep(self, kept: bool) -> None:
+        if not kept:
+            raise LeaseLost("another worker took the range over while this one was held")
+        self._touched = self.context.now()
+
+    async def _run_chunk(self, rows: int) -> bool:
+        """Runs one chunk, shielded from cancellation and with a deadline; False when the range is finished."""
+        options = self._options()
+        sleep_s = self.controller.sleep_seconds
+        # Five statements at most, each with its own time-out on the server; beyond that the server is not answering.
+        deadline_s = 5 * options.statement_timeout_ms / 1000 + 10
+        result: ChunkResult | None = None
+        with anyio.CancelScope(shield=True, deadline=self.context.now() + deadline_s) as scope:
+            self._scope = scope
+            try:
+                async with self.link.use() as connection:
+                    chunk = await self._prepared(connection)
+                    if self.trouble.set_aside is not None:
+                        await self.trouble.quarantine(chunk, options)
+                        return True
+                    result = await chunk.run(rows, options, sleep_s=sleep_s, rows_per_second=self._rate.value)
+            except NotExactlyLocked:
+                self._join()
+                return True
+            except LeafMoved:
+                return await self.trouble.leaf_moved()
+            except JobFailed as error:
+                return await self.trouble.fail(str(error))
+            except (asyncpg.PostgresError, CommitRefused, *UNREACHABLE) as error:
+                return await self.trouble.met(error, rows)
+            finally:
+                self._scope = None
+        if result is None:  # the deadline passed, or a second stop signal came
+            self.trouble.disconnected(TimeoutError(f"no answer within {deadline_s:g} s"))
+            return True
+        return self._committed(result, rows, sleep_s)
+
+    async def _prepared(self, connection: Connection) -> ChunkTransaction:
+        """The chunk transaction on this connection; a new connection means looking at the table again."""
+        if self._chunk is None or self._generation != self.link.generation:
+            change, form = await open_walk(connection, self.job, self.claim)
+            if self._inexact >= INEXACT_MAX:
+                form = Form.JOINED
+            self._chunk = ChunkTransaction(
+                connection, self.job, self.claim, change, form, lease_s=self.context.settings.lease_s
+            )
+            self._generation = self.link.generation
+            self.log.debug("walk opened", relation=change.relation, form=str(form))
+        return self._chunk
+
+    @property
+    def relation(self) -> str | None:
+        """The quoted name of the table that the last walk was opened on."""
+        return self._chunk.change.relation if self._chunk is not None else None
+
+    @property
+    def last_sql(self) -> str:
+        return self._chunk.last_sql if self._chunk is not None else "(no statement)"
+
+    def reopen(self) -> None:
+        """Look at the table again before the next chunk."""
+        self._chunk = None
+
+    def _join(self) -> None:
+        """The next chunk (and all of them, once it happened often) changes exactly the rows that it locked."""
+        self._inexact += 1
+        if self._chunk is not None:
+            self._chunk.form = Form.JOINED
+
+    def _committed(self, result: ChunkResult, rows: int, sleep_s: float) -> bool:
+        now = self.context.now()
+        if result.stop is not None:  # somebody paused or cancelled the job; the roster will notice in a moment
+            self.context.jobs.pop(self.job.id, None)
+            return True
+        self._touched = now
+        self.trouble.over()
+        rate = self._rate.add(result.rows_scanned, now=now)
+        sample = ChunkSample(
+            Outcome.COMMITTED, rows, result.rows_scanned, result.rows_changed, result.wal_bytes, result.seconds
+        )
+        self.controller.finished(sample, now=now)
+        self.context.metrics.chunk(self.job.name, sample, slept_s=sleep_s)
+        self.log.debug(
+            "chunk",
+            rows=rows,
+            scanned=result.rows_scanned,
+            changed=result.rows_changed,
+            wal_bytes=result.wal_bytes,
+            ms=round(result.seconds * 1000, 1),
+            sleep_ms=round(sleep_s * 1000, 1),
+            rows_per_second=round(rate or 0),
+        )
+        if self._chunk is not None and self._chunk.form is Form.JOINED and 0 < self._inexact < INEXACT_MAX:
+            self.reopen()
+        if result.finished:
+            self.log.info("range done")
+        return not result.finished
+
+    async def pause_a_moment(self) -> None:
+        """Jitter, so that two parties that met do not meet again in step."""
+        await anyio.sleep(random.uniform(0, RETRY_JITTER_S))
+
+    async def _give_back(self) -> None:
+        try:
+            async with self.link.use() as connection:
+                await ranges.release(connection, self.claim)
+        except (asyncpg.PostgresError, *UNREACHABLE):
+            self.log.warning("lease could not be released", hint="it runs out by itself")

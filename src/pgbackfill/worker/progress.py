@@ -1,0 +1,50 @@
+"""Shows jobs as metrics; reads the progress view, which has the last word on percent and ETA."""
+
+from __future__ import annotations
+
+import anyio
+import asyncpg
+
+from pgbackfill.database.link import lost
+from pgbackfill.database.queries import load
+
+from .context import Context
+
+INTERVAL_S = 5.0
+"""Prometheus scrapes every 15 s by default; thrice as often leaves no scrape with an old value."""
+
+FINISHED = frozenset({"succeeded", "failed", "cancelled"})
+
+
+async def show_progress(context: Context) -> None:
+    """Until cancelled. Series of a finished job are removed after `metrics_retention_s`."""
+    finished_at: dict[str, float] = {}
+    forgotten: set[str] = set()
+    while True:
+        try:
+            async with context.control.use() as control:
+                rows = await control.fetch(load("jobs")["progress"], None)
+        except Exception as error:
+            if not (lost(error) or isinstance(error, asyncpg.PostgresError)):
+                raise
+            rows = []
+        now = context.now()
+        for row in rows:
+            name = row["name"]
+            if row["status"] not in FINISHED:
+                finished_at.pop(name, None)
+                forgotten.discard(name)
+            elif now - finished_at.setdefault(name, now) > context.settings.metrics_retention_s:
+                if name not in forgotten:
+                    context.metrics.forget(name)
+                    forgotten.add(name)
+                continue
+            context.metrics.job(name, row["status"], (row["percent"] or 0) / 100, *(_seconds(row[eta]) for eta in ETA))
+        await anyio.sleep(INTERVAL_S)
+
+
+ETA = ("eta_low", "eta_high")
+
+
+def _seconds(interval: object) -> float | None:
+    return interval.total_seconds() if hasattr(interval, "total_seconds") else None
