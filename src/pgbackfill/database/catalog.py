@@ -15,8 +15,7 @@ from pgbackfill.keyset.names import quote_identifier, quote_literal
 from pgbackfill.keyset.statement import Change, Form
 
 from .queries import load
-
-Connection = asyncpg.Connection[asyncpg.Record]
+from .types import Connection
 
 
 @asynccontextmanager

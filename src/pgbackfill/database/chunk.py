@@ -18,8 +18,7 @@ from pgbackfill.keyset.key import KeyText, Lower
 from pgbackfill.keyset.statement import Change, Form, Statement
 
 from .plans import PlanGuard
-
-Connection = asyncpg.Connection[asyncpg.Record]
+from .types import Connection
 
 
 class CommitRefused(Exception):

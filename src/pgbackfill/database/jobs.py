@@ -11,8 +11,7 @@ import asyncpg
 from pgbackfill.jobs.job import Job
 
 from .queries import load
-
-Connection = asyncpg.Connection[asyncpg.Record]
+from .types import Connection
 
 
 def _sql(name: str) -> str:

@@ -11,7 +11,7 @@ import asyncpg
 from pgbackfill.errors import DatabaseUnavailable
 from pgbackfill.jobs.failures import Failure, classify
 
-Connection = asyncpg.Connection[asyncpg.Record]
+from .types import Connection
 
 UNREACHABLE = (DatabaseUnavailable, OSError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError)
 """What a user of a link meets when the server cannot be reached or went away; worth trying again later."""

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import asyncpg
-
 from pgbackfill.errors import JobFailed
 from pgbackfill.keyset.explain import key_scan_problem, sequential_scans
 from pgbackfill.keyset.statement import Change, Form, Statement
 
 from .queries import load
+from .types import Connection
 
 GROWTH = 4
 """Plans are looked at again when chunks have grown by this factor: a handful of times on the way to the largest."""
@@ -23,7 +22,7 @@ LARGE_PAGES = 12_800
 class PlanGuard:
     """Refuses a chunk whose cost would depend on the size of a table."""
 
-    def __init__(self, connection: asyncpg.Connection[asyncpg.Record], change: Change, form: Form) -> None:
+    def __init__(self, connection: Connection, change: Change, form: Form) -> None:
         self._connection = connection
         self._change = change
         self._form = form

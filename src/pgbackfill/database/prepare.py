@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 
-import asyncpg
-
 from pgbackfill.errors import JobFailed
 from pgbackfill.jobs.job import Job
 from pgbackfill.keyset import session
@@ -14,8 +12,7 @@ from pgbackfill.keyset.statement import Change
 
 from . import catalog
 from .queries import load
-
-Connection = asyncpg.Connection[asyncpg.Record]
+from .types import Connection
 
 
 async def waits_for(connection: Connection, job: Job) -> str | None:

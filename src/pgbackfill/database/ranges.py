@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import secrets
 
-import asyncpg
-
 from pgbackfill.jobs.job import Claim
 
 from .queries import load
-
-Connection = asyncpg.Connection[asyncpg.Record]
+from .types import Connection
 
 
 def _sql(name: str) -> str:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import anyio
 
 from pgbackfill.control.governor import Governor
-from pgbackfill.database.link import Connection, Link
+from pgbackfill.database.link import Link
+from pgbackfill.database.types import Connection
 from pgbackfill.jobs.job import Job
 from pgbackfill.metrics import Metrics
 from pgbackfill.settings import Settings

@@ -12,8 +12,9 @@ import structlog
 from pgbackfill.control.governor import Governor
 from pgbackfill.database import jobs
 from pgbackfill.database.connect import connect
-from pgbackfill.database.link import UNREACHABLE, Connection, Link
+from pgbackfill.database.link import UNREACHABLE, Link
 from pgbackfill.database.migrate import check_schema
+from pgbackfill.database.types import Connection
 from pgbackfill.errors import UsageError
 from pgbackfill.metrics import Metrics
 from pgbackfill.settings import Settings

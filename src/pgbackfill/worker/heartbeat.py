@@ -11,8 +11,9 @@ import asyncpg
 import structlog
 
 from pgbackfill import __version__
-from pgbackfill.database.link import UNREACHABLE, Connection, lost
+from pgbackfill.database.link import UNREACHABLE, lost
 from pgbackfill.database.queries import load
+from pgbackfill.database.types import Connection
 
 from .context import Context
 

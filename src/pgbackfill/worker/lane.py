@@ -13,7 +13,8 @@ from pgbackfill.control.decision import ChunkSample, Outcome, RunChunk, Wait
 from pgbackfill.control.options import PacingOptions
 from pgbackfill.database import ranges
 from pgbackfill.database.chunk import ChunkResult, ChunkTransaction, CommitRefused, LeafMoved, NotExactlyLocked
-from pgbackfill.database.link import UNREACHABLE, Connection, Link, lost
+from pgbackfill.database.link import UNREACHABLE, Link, lost
+from pgbackfill.database.types import Connection
 from pgbackfill.errors import JobFailed, LeaseLost
 from pgbackfill.jobs.job import Claim, Job
 from pgbackfill.keyset.statement import Form

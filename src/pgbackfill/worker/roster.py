@@ -7,7 +7,8 @@ import anyio.abc
 import structlog
 
 from pgbackfill.database import jobs, prepare, ranges
-from pgbackfill.database.link import UNREACHABLE, Connection, Link, lost
+from pgbackfill.database.link import UNREACHABLE, Link, lost
+from pgbackfill.database.types import Connection
 from pgbackfill.errors import JobFailed
 
 from .context import Context

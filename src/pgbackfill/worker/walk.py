@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pgbackfill.database import catalog
 from pgbackfill.database.chunk import LeafMoved
-from pgbackfill.database.link import Connection
+from pgbackfill.database.types import Connection
 from pgbackfill.jobs.job import Claim, Job
 from pgbackfill.keyset.statement import Change, Form
 
