@@ -62,6 +62,7 @@ class Scratch:
         self._owner_pid = os.getpid()
         self._closed = False
         self._numbers = 0
+        self._processes: list[subprocess.Popen[bytes]] = []
         ours, theirs = socket.socketpair()
         alive_read, alive_write = os.pipe()
         self._lifeline, self._alive_read, self._alive_write = ours, alive_read, alive_write
@@ -118,8 +119,10 @@ class Scratch:
 
         Without `environment` it gets a bare one: PG* variables of the caller must not steer the server's programs.
         """
+        if self._closed:
+            raise EmbeddedError("the embedded Postgres is being stopped.")
         account = self.account if as_postgres else None
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [str(part) for part in command],
             cwd=cwd,
             env=dict(environment) if environment is not None else _bare_environment(),
@@ -133,6 +136,8 @@ class Scratch:
             group=None if account is None else account.gid,
             extra_groups=None if account is None else [],
         )
+        self._processes = [*(other for other in self._processes if other.poll() is None), process]
+        return process
 
     def run(self, command: Sequence[str | Path], *, cwd: Path) -> str:
         """Run a program of Postgres to its end and return what it wrote; raise what it said when it fails."""
@@ -163,7 +168,10 @@ class Scratch:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._keeper.pid, signal.SIGKILL)
         os.close(self._alive_read)
-        self._keeper.wait()
+        for process in (*self._processes, self._keeper):
+            process.wait()
+            if process.stdout is not None:
+                process.stdout.close()
 
 
 def _bare_environment() -> dict[str, str]:

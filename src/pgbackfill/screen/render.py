@@ -58,7 +58,7 @@ def _gauges(snapshot: Snapshot, width: int) -> Table:
     table.add_column(width=spark_width, no_wrap=True)
     table.add_column(no_wrap=True)
     for gauge in snapshot.gauges:
-        value = Text(words.quantity(gauge.value, gauge.unit), style=_style(gauge, gauge.value))
+        value = Text(words.reading(gauge), style=_style(gauge, gauge.value))
         table.add_row(gauge.label, value, _sparkline(gauge, spark_width), Text(_limits(gauge), style="dim"))
     return table
 
@@ -75,7 +75,7 @@ def _sparkline(gauge: Gauge, width: int) -> Text:
 
 def _style(gauge: Gauge, value: float | None) -> str:
     if value is None:
-        return SLOWED
+        return SLOWED if gauge.signal else CALM
     if gauge.hard is not None and value > gauge.hard:
         return HELD
     if gauge.soft is not None and value > gauge.soft:

@@ -18,17 +18,21 @@ class Unit(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Gauge:
-    """One quantity over time, oldest value first; None where it was unknown. Limits are in the same unit."""
+    """One quantity over time, oldest value first; None where there is no value. Limits are in the same unit.
+
+    A `signal` without a value is unknown, which is never healthy; other quantities have none while nothing runs.
+    """
 
     label: str
     unit: Unit
     history: Sequence[float | None]
     soft: float | None = None
     hard: float | None = None
+    signal: bool = False
 
     @property
     def value(self) -> float | None:
-        """The newest; None: unknown."""
+        """The newest."""
         return self.history[-1] if self.history else None
 
 

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from pgbackfill.screen.snapshot import JobView, Unit
+from pgbackfill.screen.snapshot import Gauge, JobView, Unit
 
 UNKNOWN = "unknown"
+NOTHING = "-"
+
+
+def reading(gauge: Gauge) -> str:
+    """The gauge's value; a signal without one is said to be unknown."""
+    if gauge.value is None and not gauge.signal:
+        return NOTHING
+    return quantity(gauge.value, gauge.unit)
 
 
 def quantity(value: float | None, unit: Unit) -> str:
