@@ -1,0 +1,168 @@
+"""The routes: metrics, health, and the JSON interface. No enqueue: a job is SQL."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import cast
+
+import anyio
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from pgbackfill import __version__
+from pgbackfill.errors import DatabaseUnavailable, UsageError
+from pgbackfill.http.answers import answer, refusal
+from pgbackfill.http.guard import SAFE_METHODS, Guard
+from pgbackfill.http.plane import ACTIONS, Action, ControlPlane
+from pgbackfill.logs import get_logger
+from pgbackfill.settings import HttpSettings
+
+# Nothing that is posted needs more than an empty object.
+BODY_MOST_BYTES = 16_384
+# A client that sends its body slower than this is not one that pauses a job.
+BODY_TIMEOUT_S = 5.0
+# Shorter than the usual 10 s of a scraper or probe, so that they see the reason and not a time-out of their own.
+DATABASE_TIMEOUT_S = 5.0
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+log = get_logger()
+
+
+def create_app(plane: ControlPlane, settings: HttpSettings) -> ASGIApp:
+    """The application for one daemon."""
+
+    async def index(request: Request) -> Response:
+        links = ["/metrics", "/healthz", "/readyz", "/api/v1/jobs", "/api/v1/signals"]
+        return answer({"name": "pgbackfill", "version": __version__, "paused_by": plane.paused_by(), "links": links})
+
+    async def metrics(request: Request) -> Response:
+        body, content_type = plane.metrics.render()
+        return Response(body, headers={"content-type": content_type, "cache-control": "no-store"})
+
+    async def healthz(request: Request) -> Response:
+        return answer({"status": "ok"})
+
+    async def readyz(request: Request) -> Response:
+        reason = await plane.readiness()
+        return answer({"status": "ready"}) if reason is None else answer({"status": "not ready", "error": reason}, 503)
+
+    async def jobs(request: Request) -> Response:
+        return answer({"jobs": await plane.jobs()})
+
+    async def job(request: Request) -> Response:
+        name = request.path_params["name"]
+        found = await plane.job(name)
+        return answer(found) if found is not None else _no_job(name)
+
+    async def command(request: Request) -> Response:
+        name, action = request.path_params["name"], request.path_params["action"]
+        if action not in ACTIONS:
+            return refusal(404, f"There is no action {action!r}; there are {', '.join(ACTIONS)}.")
+        try:
+            return answer(await plane.command(name, cast("Action", action)))
+        except LookupError:
+            return _no_job(name)
+        except UsageError as error:
+            return refusal(409, str(error))
+
+    async def signals(request: Request) -> Response:
+        return answer({"signals": plane.signals()})
+
+    async def pause(request: Request) -> Response:
+        plane.pause("http")
+        return answer({"paused_by": plane.paused_by()})
+
+    async def resume(request: Request) -> Response:
+        plane.resume("http")
+        return answer({"paused_by": plane.paused_by()})
+
+    routes = [
+        *(Route(path, _safely(endpoint), methods=["GET"]) for path, endpoint in (
+            ("/", index), ("/metrics", metrics), ("/healthz", healthz), ("/readyz", readyz),
+            ("/api/v1/jobs", jobs), ("/api/v1/jobs/{name}", job), ("/api/v1/signals", signals),
+        )),
+        *(Route(path, _safely(endpoint), methods=["POST"]) for path, endpoint in (
+            ("/api/v1/jobs/{name}/{action}", command), ("/api/v1/pause", pause), ("/api/v1/resume", resume),
+        )),
+    ]  # fmt: skip
+    app = Starlette(routes=routes, exception_handlers={HTTPException: _http_error})
+    app.router.redirect_slashes = False
+    return _Guarded(app, Guard(settings))
+
+
+class _Guarded:
+    """Lets through what the guard does not refuse."""
+
+    def __init__(self, app: ASGIApp, guard: Guard) -> None:
+        self._app = app
+        self._guard = guard
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":  # the server has websockets and lifespan switched off
+            raise AssertionError(scope["type"])
+        request = Request(scope)
+        refused = self._guard.check(request.method, request.url.path, request.headers)
+        if refused is None:
+            await self._app(scope, receive, send)
+            return
+        headers = {"www-authenticate": "Bearer"} if refused.status == 401 else None
+        await refusal(refused.status, refused.sentence, headers)(scope, receive, send)
+
+
+def _safely(endpoint: Endpoint) -> Endpoint:
+    """The endpoint with a deadline, a checked body, and errors as one sentence."""
+
+    async def guarded(request: Request) -> Response:
+        try:
+            if request.method not in SAFE_METHODS:
+                refused = await _check_body(request)
+                if refused is not None:
+                    return refused
+            with anyio.fail_after(DATABASE_TIMEOUT_S):
+                return await endpoint(request)
+        except TimeoutError:
+            return refusal(503, f"The database did not answer within {DATABASE_TIMEOUT_S:g} s.")
+        except DatabaseUnavailable as error:
+            return refusal(503, str(error))
+        except Exception:
+            log.exception("request failed", method=request.method, path=request.url.path)
+            return refusal(500, "The request failed inside pgbackfill; the log of this process says why.")
+
+    return guarded
+
+
+async def _check_body(request: Request) -> Response | None:
+    body = bytearray()
+    try:
+        with anyio.fail_after(BODY_TIMEOUT_S):
+            async for piece in request.stream():
+                body += piece
+                if len(body) > BODY_MOST_BYTES:
+                    return refusal(413, f"The body is larger than {BODY_MOST_BYTES} bytes; send {{}}.")
+    except TimeoutError:
+        return refusal(408, f"The body did not arrive within {BODY_TIMEOUT_S:g} s.")
+    except ClientDisconnect:
+        return refusal(400, "The body did not arrive.")
+    kind = request.headers.get("content-type")
+    if (body or kind is not None) and (kind or "").partition(";")[0].strip().lower() != "application/json":
+        return refusal(415, "Only JSON is read here; send Content-Type: application/json.")
+    try:
+        content = json.loads(body) if body else {}
+    except (ValueError, RecursionError):
+        return refusal(400, "The body is not valid JSON; send {}.")
+    return None if content == {} else refusal(400, "This request takes no fields; send {}.")
+
+
+def _no_job(name: str) -> Response:
+    return refusal(404, f"There is no job {name!r}.")
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    sentences = {404: "There is nothing here; / lists what there is.", 405: "This path does not take that method."}
+    return refusal(error.status_code, sentences.get(error.status_code, error.detail), error.headers)

@@ -1,0 +1,44 @@
+"""What HTTP needs from the daemon, and nothing more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Protocol
+
+from pgbackfill.metrics import Metrics
+
+Action = Literal["pause", "resume", "cancel", "retry"]
+ACTIONS: tuple[Action, ...] = ("pause", "resume", "cancel", "retry")
+
+
+class ControlPlane(Protocol):
+    """Implemented by the daemon. Every method may raise DatabaseUnavailable, which answers 503 with its sentence."""
+
+    metrics: Metrics
+
+    async def jobs(self) -> Sequence[Mapping[str, Any]]:
+        """The rows of `pgbackfill.progress`, by column name."""
+
+    async def job(self, name: str) -> Mapping[str, Any] | None:
+        """One job with its ranges, latest events and quarantine count; None where there is no such job."""
+
+    async def command(self, name: str, action: Action) -> Mapping[str, Any]:
+        """Calls the SQL function of that name and returns the job's row of `pgbackfill.progress`.
+
+        Raises LookupError where there is no such job, UsageError where it cannot do that now.
+        """
+
+    def signals(self) -> Sequence[Mapping[str, Any]]:
+        """Every signal with value, limits, age and level."""
+
+    def pause(self, holder: str) -> object:
+        """Pauses this process for `holder`; twice is once."""
+
+    def resume(self, holder: str) -> object:
+        """Releases the pause of `holder`, and only its own."""
+
+    def paused_by(self) -> Sequence[str]:
+        """Who holds a pause of this process."""
+
+    async def readiness(self) -> str | None:
+        """None when the database is reachable and its schema current, else one sentence that says what is wrong."""
