@@ -4,6 +4,7 @@
 CREATE FUNCTION pgbackfill.raise_refusal(column_name text, message text, hint text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+    message := regexp_replace(message, '\s*\n\s*', ' ', 'g');
     IF coalesce(hint, '') = '' THEN
         RAISE EXCEPTION USING ERRCODE = '22023', MESSAGE = message,
             COLUMN = column_name, TABLE = 'jobs', SCHEMA = 'pgbackfill';
