@@ -141,14 +141,12 @@ async def _run_job(stage: Stage, display: Display) -> _Run:
         baseline = Span(WARM_UP_S, clock())
         recording.notes.append("INSERT INTO pgbackfill.jobs, then `pgbackfill run --drain`.")
         await shop.enqueue(stage.dsn)
-        began_s = clock()
         daemon = stage.start_daemon()
         tasks.start_soon(slow_the_link, stage.link, observer, recording, clock)
         exit_code = await anyio.to_thread.run_sync(daemon.wait, abandon_on_cancel=True)
-        job = Span(began_s, clock())
         await anyio.sleep(AFTERWARDS_S)
         tasks.cancel_scope.cancel()
-    return _Run(recording, baseline, job, exit_code)
+    return _Run(recording, baseline, recording.job(), exit_code)
 
 
 async def _redraw(display: Display, recording: Recording, clock: Callable[[], float]) -> None:

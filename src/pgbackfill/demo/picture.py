@@ -23,7 +23,8 @@ def draw(recording: Recording, *, baseline: Span, job: Span, path: Path) -> None
 
     zero_s = job.start_s
     figure, panels = plt.subplots(4, 1, figsize=(11, 9.5), sharex=True, layout="constrained")
-    points = [point for point in recording.points if point.at_s <= job.end_s + 1]
+    first_s, last_s = baseline.start_s, job.end_s + 1
+    points = [point for point in recording.points if first_s <= point.at_s <= last_s]
     times = [point.at_s - zero_s for point in points]
 
     def line(panel: Any, read: Callable[[Point], float | None], color: str, **style: Any) -> None:
@@ -32,7 +33,7 @@ def draw(recording: Recording, *, baseline: Span, job: Span, path: Path) -> None
 
     line(panels[0], lambda p: p.rows_per_s, PACE)
     line(panels[1], lambda p: p.chunk_rows, SIZE, drawstyle="steps-post")
-    lags = [(at - zero_s, lag) for at, lag in recording.lags_s if at <= job.end_s + 1]
+    lags = [(at - zero_s, lag) for at, lag in recording.lags_s if first_s <= at <= last_s]
     panels[2].plot([at for at, _ in lags], [lag for _, lag in lags], color=LAG, lw=1.8)
     line(panels[3], lambda p: p.p99_ms, LATENCY)
     for panel, title in zip(
@@ -47,6 +48,7 @@ def draw(recording: Recording, *, baseline: Span, job: Span, path: Path) -> None
     ):
         panel.set_title(title, loc="left", fontsize=10.5, color=INK)
         panel.set_ylim(bottom=0)
+        panel.yaxis.set_major_formatter(lambda value, _: f"{value:,g}")
 
     for key, label, color in (("lag_hard_s", "hard limit: hold", HARD), ("lag_soft_s", "soft limit: slow down", SOFT)):
         panels[2].axhline(OPTIONS[key], color=color, lw=1.2, ls="--")

@@ -10,6 +10,7 @@ import anyio
 
 # The foreground's p99 on the screen and in the picture: over the last 2 s, which at 200 a second are 400 latencies.
 WINDOW_S = 2.0
+WORKING = ("running", "paused", "verifying")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,14 @@ class Recording:
 
     def max_lag_s(self, span: Span) -> float | None:
         return max((lag for at, lag in self.lags_s if span.start_s <= at <= span.end_s), default=None)
+
+    def job(self) -> Span:
+        """From the first point at which the job ran to the first at which it no longer did."""
+        ran = [point.at_s for point in self.points if point.status in WORKING]
+        if not ran:
+            return Span(self.points[-1].at_s, self.points[-1].at_s)
+        end_s = next((point.at_s for point in self.points if point.at_s > ran[-1]), ran[-1])
+        return Span(ran[0], end_s)
 
     def holds(self) -> list[Span]:
         """When the job was held, to the resolution of the points."""

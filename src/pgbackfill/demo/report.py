@@ -17,11 +17,11 @@ def summary(recording: Recording, *, baseline: Span, job: Span, verdict: Verdict
     return [
         ("orders filled", f"{right:,} of {verdict.rows:,}, each compared with a value computed another way"),
         ("time", words.quantity(job.seconds, Unit.SECONDS)),
-        ("rows/s", words.quantity(verdict.rows / job.seconds, Unit.ROWS_PER_S)),
+        ("rows/s", words.quantity(verdict.rows / max(job.seconds, 0.001), Unit.ROWS_PER_S)),
         ("replica lag, largest", words.quantity(recording.max_lag_s(job), Unit.SECONDS)),
         ("foreground p99 before", words.quantity(recording.p99_ms(baseline), Unit.MILLISECONDS)),
         ("foreground p99 during", words.quantity(recording.p99_ms(job), Unit.MILLISECONDS)),
-        ("held", f"{words.quantity(sum(span.seconds for span in held), Unit.SECONDS)} in {len(held)} holds"),
+        ("held", words.quantity(sum(span.seconds for span in held), Unit.SECONDS)),
     ]
 
 

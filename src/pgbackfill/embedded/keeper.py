@@ -15,6 +15,7 @@ import signal
 import socket
 import sys
 import time
+from pathlib import Path
 
 # Postgres ends within milliseconds of SIGQUIT; a machine that swaps gets this long before SIGKILL.
 QUIT_GRACE_S = 5.0
@@ -54,9 +55,18 @@ def _ignore_signals() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def main(folder: str, owner_fd: int, alive_fd: int) -> None:
+def _make_folder(parent: str) -> str:
+    """Made here and not by the owner, who may be killed before it has started a keeper. Others may enter, because the
+    servers run as another user where the owner is root."""
+    folder = Path(parent) / f"pgbackfill-{os.urandom(4).hex()}"
+    folder.mkdir()
+    folder.chmod(0o755)
+    return str(folder)
+
+
+def main(parent: str, owner_fd: int, alive_fd: int) -> None:
     """Two processes: the group's leader, which only keeps the group's number taken, and its child, which leaves the
-    group so that it survives killing it."""
+    group so that it survives killing it. The owner is told the folder's path, with a zero byte after it."""
     _ignore_signals()
     group = os.getpid()
     child = os.fork()
@@ -68,9 +78,13 @@ def main(folder: str, owner_fd: int, alive_fd: int) -> None:
     os.setsid()
     os.chdir("/")
     owner = socket.socket(fileno=owner_fd)
-    owner.sendall(b"k")
-    while owner.recv(4096):
-        pass
+    folder = _make_folder(parent)
+    try:
+        owner.sendall(os.fsencode(folder) + b"\0")
+        while owner.recv(4096):
+            pass
+    except OSError:
+        pass  # the owner is gone already
     clean(folder, group, alive_fd)
 
 

@@ -17,6 +17,24 @@ LARGEST_BYTES = 65536
 CATCH_UP_S = 0.05
 
 
+class Allowance:
+    """When bytes may pass at a given rate. Pure: `now` in seconds comes in, a waiting time goes out."""
+
+    def __init__(self) -> None:
+        self._free_at = 0.0
+
+    def forget(self) -> None:
+        """What passed at another rate no longer counts."""
+        self._free_at = 0.0
+
+    def wait_s(self, count: int, rate: float, *, now: float) -> float:
+        """0 when `count` bytes may pass at `now`, which books them; otherwise when to ask again."""
+        if self._free_at > now:
+            return self._free_at - now
+        self._free_at = max(self._free_at, now - CATCH_UP_S) + count / rate
+        return 0.0
+
+
 class Link:
     """Forwards connections to the server at `target_port`, at most `rate` bytes a second towards the client.
 
@@ -30,7 +48,7 @@ class Link:
         self.bytes_forwarded = 0
         self._rate = rate
         self._changed = anyio.Event()
-        self._free_at = 0.0
+        self._allowance = Allowance()
         self._is_cut = False
         self._connections: set[anyio.CancelScope] = set()
 
@@ -42,7 +60,7 @@ class Link:
     @rate.setter
     def rate(self, rate: float | None) -> None:
         self._rate = rate
-        self._free_at = 0.0
+        self._allowance.forget()
         changed, self._changed = self._changed, anyio.Event()
         changed.set()
 
@@ -102,13 +120,10 @@ class Link:
             if self._rate == 0:
                 await changed.wait()
                 continue
-            now = anyio.current_time()
-            if self._free_at > now:
-                with anyio.move_on_after(self._free_at - now):
-                    await changed.wait()
-                continue
-            self._free_at = max(self._free_at, now - CATCH_UP_S) + count / self._rate
-            break
+            if (wait_s := self._allowance.wait_s(count, self._rate, now=anyio.current_time())) == 0:
+                break
+            with anyio.move_on_after(wait_s):
+                await changed.wait()
         self.bytes_forwarded += count
 
     async def _admit_reply(self, count: int) -> None:

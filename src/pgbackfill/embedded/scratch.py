@@ -6,7 +6,6 @@ import atexit
 import contextlib
 import os
 import pwd
-import shutil
 import signal
 import socket
 import subprocess
@@ -58,7 +57,7 @@ class Scratch:
 
     def __init__(self) -> None:
         self.account = Account.for_postgres()
-        self.path = Path(tempfile.mkdtemp(prefix="pgbackfill-", dir=_parent_folder(self.account is not None)))
+        parent = _parent_folder(self.account is not None)
         self._owner_pid = os.getpid()
         self._closed = False
         self._numbers = 0
@@ -67,7 +66,7 @@ class Scratch:
         alive_read, alive_write = os.pipe()
         self._lifeline, self._alive_read, self._alive_write = ours, alive_read, alive_write
         self._keeper = subprocess.Popen(
-            [sys.executable, "-I", "-S", keeper.__file__, str(self.path), str(theirs.fileno()), str(alive_read)],
+            [sys.executable, "-I", "-S", keeper.__file__, str(parent), str(theirs.fileno()), str(alive_read)],
             pass_fds=(theirs.fileno(), alive_read),
             process_group=0,
             stdin=subprocess.DEVNULL,
@@ -76,11 +75,16 @@ class Scratch:
             cwd="/",
         )
         theirs.close()
-        if ours.recv(1) != b"k":
-            shutil.rmtree(self.path, ignore_errors=True)
-            raise EmbeddedError("the process that cleans up after an embedded Postgres did not start.")
-        # Others must be able to enter: the servers run as another user where this process is root.
-        self.path.chmod(0o755)
+        self.path = Path(os.fsdecode(self._told()))
+
+    def _told(self) -> bytes:
+        """The folder's path, which the keeper says once it is ready."""
+        told = b""
+        while not told.endswith(b"\0"):
+            if not (part := self._lifeline.recv(4096)):
+                raise EmbeddedError("the process that cleans up after an embedded Postgres did not start.")
+            told += part
+        return told[:-1]
 
     @classmethod
     def of_process(cls) -> Scratch:
