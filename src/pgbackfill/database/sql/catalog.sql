@@ -14,16 +14,16 @@ SELECT k.name, format_type(a.atttypid, a.atttypmod) AS type_name
 -- name: leaves
 -- The tables that hold the rows: the table itself, or its leaf partitions in a stable order.
 SELECT t.relid::oid AS oid
-  FROM pg_partition_tree($1) AS t
+  FROM pg_partition_tree($1::oid::regclass) AS t
  WHERE t.isleaf
 UNION
-SELECT $1 WHERE NOT EXISTS (SELECT FROM pg_partition_tree($1))
+SELECT $1::oid WHERE NOT EXISTS (SELECT FROM pg_partition_tree($1::oid::regclass))
  ORDER BY 1;
 
 -- name: belongs
 -- Whether a leaf is still part of the walked table.
-SELECT c.oid = $2 OR EXISTS (SELECT FROM pg_partition_ancestors(c.oid) AS a(relid) WHERE a.relid = $2)
-  FROM pg_class c WHERE c.oid = $1;
+SELECT c.oid = $2::oid OR EXISTS (SELECT FROM pg_partition_ancestors(c.oid) AS a(relid) WHERE a.relid = $2::oid)
+  FROM pg_class c WHERE c.oid = $1::oid;
 
 -- name: relation_pages
 SELECT c.relpages FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
