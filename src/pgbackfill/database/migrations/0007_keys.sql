@@ -105,7 +105,8 @@ BEGIN
     SELECT k.* INTO found_index FROM pgbackfill.keys_of(relation) AS k
     WHERE k.columns @> wanted
     ORDER BY k.columns = wanted AND k.objection IS NULL DESC, k.columns = wanted AND k.is_unique DESC,
-             k.columns <@ wanted AND k.is_unique DESC, k.is_unique DESC, k.columns = wanted DESC, k.index_name
+             k.columns <@ wanted AND k.is_unique DESC, k.columns = wanted DESC, k.is_unique DESC,
+             k.objection IS NULL DESC, k.index_name
     LIMIT 1;
     IF NOT FOUND OR NOT found_index.is_unique AND found_index.columns <> wanted THEN
         SELECT format('index %I %s', k.index_name, k.objection) INTO others
