@@ -76,12 +76,13 @@ def test_a_step_back_starts_anew() -> None:
     assert history.lag(500, now=10.2) == Lag(0.0)
 
 
-def test_the_rate_is_taken_over_the_window() -> None:
+def test_the_rate_is_taken_between_any_two_times() -> None:
     history = written(rate=1000, seconds=10)
     for tick in range(1, 11):
         history.observe(10_000 + 500 * tick, 1, now=10.0 + tick * 0.1)
-    assert history.rate(now=11.0, window_s=0.5) == pytest.approx(5000)
-    assert WalHistory().rate(now=1.0, window_s=1.0) is None
+    assert history.rate_between(10.25, 10.75) == pytest.approx(5000)
+    assert history.rate_between(9.5, 10.5) == pytest.approx(3000)
+    assert WalHistory().rate_between(0.0, 1.0) is None
 
 
 def test_an_hour_at_ten_polls_a_second_stays_bounded_and_precise() -> None:
