@@ -22,12 +22,14 @@ from pgbackfill.settings import Settings
 from . import heartbeat, listener, os_signals
 from .context import Context
 from .monitor import Monitor
+from .plane import Plane
 from .progress import show_progress
 from .roster import Roster, drained
 
 log = structlog.get_logger()
 
-Serve = Callable[[Context], Coroutine[Any, Any, None]]
+Serve = Callable[[Plane, Settings], Coroutine[Any, Any, None]]
+"""Answers HTTP for the plane until it is cancelled."""
 
 
 async def run(settings: Settings, *, drain: bool, serve: Serve | None = None, reload: Callable[[], Settings]) -> int:
@@ -56,7 +58,7 @@ async def run(settings: Settings, *, drain: bool, serve: Serve | None = None, re
         if settings.direct_dsn or settings.pooler != "pgbouncer":
             background.start_soon(listener.listen, context, _link(listen_dsn, settings, "listen"))
         if serve is not None:
-            background.start_soon(serve, context)
+            background.start_soon(serve, Plane(context, _link(dsn, settings, "http")), settings)
         log.info("ready", worker=context.worker_id, drain=drain)
         async with anyio.create_task_group() as lanes:
             lanes.start_soon(Roster(context, lanes).run)

@@ -23,7 +23,7 @@ async def show_progress(context: Context) -> None:
     while True:
         try:
             async with context.control.use() as control:
-                rows = await control.fetch(load("jobs")["progress"], None)
+                rows = await control.fetch(load("views")["progress"], None)
         except Exception as error:
             if not (lost(error) or isinstance(error, asyncpg.PostgresError)):
                 raise

@@ -13,13 +13,18 @@ class Rate:
 
     def __init__(self, *, now: float) -> None:
         self._last = now
+        self._rows = 0.0
+        self._seconds = 0.0
         self.value: float | None = None
 
     def add(self, rows: int, *, now: float) -> float | None:
-        elapsed = now - self._last
-        if elapsed <= 0:
-            return self.value
+        """Take in `rows` done since the last call; answers rows per second. Both sums fade alike, so the first
+        moments of a job are not counted for more than they are."""
+        elapsed = max(0.0, now - self._last)
         self._last = now
-        weight = 1.0 - exp(-elapsed / TIME_CONSTANT_S)
-        self.value = rows / elapsed if self.value is None else self.value + weight * (rows / elapsed - self.value)
+        fade = exp(-elapsed / TIME_CONSTANT_S)
+        self._rows = self._rows * fade + rows
+        self._seconds = self._seconds * fade + elapsed
+        if self._seconds > 0:
+            self.value = self._rows / self._seconds
         return self.value

@@ -102,6 +102,3 @@ DELETE FROM pgbackfill.events WHERE at < clock_timestamp() - make_interval(secs 
 -- name: prune_jobs
 DELETE FROM pgbackfill.jobs
  WHERE status IN ('succeeded', 'failed', 'cancelled') AND finished_at < clock_timestamp() - make_interval(secs => $1);
-
--- name: progress
-SELECT * FROM pgbackfill.progress WHERE $1::text IS NULL OR name = $1;

@@ -1,0 +1,49 @@
+-- name: progress
+-- Unfinished jobs first, then the latest; a limit, because finished jobs may be kept for years.
+SELECT * FROM pgbackfill.progress ORDER BY finished_at DESC NULLS FIRST, started_at NULLS LAST, name LIMIT $1
+
+-- name: progress_of_job
+SELECT * FROM pgbackfill.progress WHERE name = $1
+
+-- name: job
+-- No SQL of the job and no session settings: those are for who may read the table itself.
+SELECT id, table_name, operation, priority, run_after, options, enqueued_by, enqueued_at, error
+FROM pgbackfill.jobs WHERE name = $1
+
+-- name: ranges_of_job
+-- Keys are row data, so they are not here.
+SELECT r.ordinal, r.relation::regclass::text AS relation, r.status, r.epoch, r.chunk_no, r.rows_scanned, r.rows_changed,
+       r.rows_estimated, r.rows_quarantined, r.wal_bytes, r.lease_until, r.hold_reason,
+       w.hostname || ':' || w.pid AS worker
+FROM pgbackfill.ranges AS r
+LEFT JOIN pgbackfill.workers AS w ON w.id = r.worker_id
+WHERE r.job_id = $1
+ORDER BY r.status = 'open' DESC, r.ordinal
+LIMIT 100
+
+-- name: events_of_job
+SELECT at, actor, event, detail FROM pgbackfill.events WHERE job_id = $1 ORDER BY id DESC LIMIT 20
+
+-- name: quarantine_of_job
+SELECT sqlstate, count(*) AS rows, max(at) AS latest FROM pgbackfill.quarantine WHERE job_id = $1
+GROUP BY sqlstate ORDER BY count(*) DESC, sqlstate
+
+-- name: pause
+SELECT pgbackfill.pause($1)
+
+-- name: resume
+SELECT pgbackfill.resume($1)
+
+-- name: cancel
+SELECT pgbackfill.cancel($1)
+
+-- name: retry
+SELECT pgbackfill.retry($1)
+
+-- name: enqueue
+-- No row: a job of that name exists, and a migration that runs twice has lost nothing.
+INSERT INTO pgbackfill.jobs (name, table_name, operation, set_clause, from_clause, where_clause, statement, target_table,
+    handler, params, key_columns, from_key, to_key, session_settings, options, priority, run_after, desired_state)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, coalesce($17, now()), $18)
+ON CONFLICT (name) DO NOTHING
+RETURNING id
