@@ -40,7 +40,7 @@ REFUSED: list[tuple[list[str], str]] = [
     (["a"], "index ab is on (a, b)"),
     (["a", "b", "n"], "no unique index on (a, b, n)"),
     (["word"], "no unique index on (word)"),
-    (["id", "id"], "no unique index on (id, id)"),
+    (["id", "id"], "index keys_pkey is on (id); name exactly these columns"),
     (["missing"], 'has no column "missing"'),
     ([], "must be a list of column names"),
 ]
