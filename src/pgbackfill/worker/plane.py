@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from typing import Any
 
-import asyncpg
-
+from pgbackfill.database import reports
 from pgbackfill.database.link import Link, lost
 from pgbackfill.database.migrate import check_schema
-from pgbackfill.database.queries import load
 from pgbackfill.database.types import Connection
-from pgbackfill.errors import DatabaseUnavailable, UsageError
+from pgbackfill.errors import DatabaseUnavailable
 
 from .context import Context
 
@@ -30,39 +27,23 @@ class Plane:
     async def jobs(self) -> Sequence[Mapping[str, Any]]:
         """The rows of `pgbackfill.progress`."""
         async with self._database() as connection:
-            return [dict(row) for row in await connection.fetch(load("views")["progress"], None)]
+            return await reports.progress(connection)
 
     async def job(self, name: str) -> Mapping[str, Any] | None:
-        """One job with its error, ranges and latest events; None where there is no such job."""
-        sql = load("views")
-        async with self._database() as connection:
-            row = await connection.fetchrow(sql["progress"], name)
-            if row is None:
-                return None
-            events = [dict(event) for event in await connection.fetch(sql["events_of"], name)]
-            return dict(row) | {
-                "error": await connection.fetchval(sql["error_of"], name),
-                "ranges": [dict(each) for each in await connection.fetch(sql["ranges_of"], name)],
-                "events": [event | {"detail": json.loads(event["detail"])} for event in events],
-            }
-
-    async def command(self, name: str, action: str) -> Mapping[str, Any]:
-        """Calls `pgbackfill.<action>(name)`. Raises LookupError for an unknown job, UsageError where it cannot."""
-        if action not in ("pause", "resume", "cancel", "retry"):
-            raise UsageError(f"there is no action {action!r}; there are pause, resume, cancel and retry")
+        """One job with its ranges, latest events and quarantine counts; None where there is no such job."""
         async with self._database() as connection:
             try:
-                await connection.execute(f"SELECT pgbackfill.{action}($1)", name)
-            except asyncpg.NoDataFoundError as error:
+                return await reports.job(connection, name)
+            except reports.UnknownJob:
+                return None
+
+    async def command(self, name: str, action: reports.Action) -> Mapping[str, Any]:
+        """Calls `pgbackfill.<action>(name)`. Raises LookupError for an unknown job, UsageError where it cannot."""
+        async with self._database() as connection:
+            try:
+                return await reports.command(connection, name, action)
+            except reports.UnknownJob as error:
                 raise LookupError(name) from error
-            except asyncpg.PostgresError as error:
-                if lost(error):
-                    raise
-                raise UsageError(error.args[0] if error.args else str(error)) from error
-            row = await connection.fetchrow(load("views")["progress"], name)
-        if row is None:
-            raise LookupError(name)
-        return dict(row)
 
     def signals(self) -> Sequence[Mapping[str, Any]]:
         """Every signal with value, limits, age and level."""

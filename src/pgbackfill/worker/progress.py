@@ -5,8 +5,8 @@ from __future__ import annotations
 import anyio
 import asyncpg
 
+from pgbackfill.database import reports
 from pgbackfill.database.link import lost
-from pgbackfill.database.queries import load
 
 from .context import Context
 
@@ -23,7 +23,7 @@ async def show_progress(context: Context) -> None:
     while True:
         try:
             async with context.control.use() as control:
-                rows = await control.fetch(load("views")["progress"], None)
+                rows = await reports.progress(control)
         except Exception as error:
             if not (lost(error) or isinstance(error, asyncpg.PostgresError)):
                 raise

@@ -24,12 +24,13 @@ class Roster:
         self._context = context
         self._group = lanes
         self._work = Link(context.connect_work)
-        self._names: dict[int, str] = {}
         self._unreachable = False
 
     async def run(self) -> None:
         """Until the context stops."""
+        bell = self._context.bell
         while not self._context.stopping:
+            rings = bell.rings
             try:
                 await self.tick()
                 if self._unreachable:
@@ -41,7 +42,8 @@ class Roster:
                 if not self._unreachable:  # logged once on entry and once on recovery
                     self._unreachable = True
                     log.warning("database unreachable", error=str(error))
-            await self._context.bell.wait(self._context.settings.poll_s)
+            if bell.rings == rings:
+                await bell.wait(self._context.settings.poll_s)
         await self._work.close()
 
     async def tick(self) -> None:
@@ -66,13 +68,13 @@ class Roster:
 
     async def _refresh(self, control: Connection) -> None:
         context = self._context
-        context.jobs = {job.id: job for job in await jobs.active(control)}
+        before, context.jobs = context.jobs, {job.id: job for job in await jobs.active(control)}
         for lane in context.lanes.values():
             job = context.jobs.get(lane.job.id)
             if job is not None and job != lane.job:
                 lane.update(job)
-        if any(job.desired_state != "run" for job in context.jobs.values()):
-            context.bell.ring()  # a lane that sleeps should look up
+            if before.get(lane.job.id) != job:
+                context.bell.ring()  # a lane that sleeps should look up
 
     async def _prepare(self, control: Connection) -> None:
         for job in [job for job in self._context.jobs.values() if not job.prepared and job.desired_state == "run"]:
