@@ -7,6 +7,7 @@ import asyncpg
 
 from pgbackfill.database import reports
 from pgbackfill.database.link import lost
+from pgbackfill.errors import PgbackfillError
 
 from .context import Context
 
@@ -25,7 +26,7 @@ async def show_progress(context: Context) -> None:
             async with context.control.use() as control:
                 rows = await reports.progress(control)
         except Exception as error:
-            if not (lost(error) or isinstance(error, asyncpg.PostgresError)):
+            if not (lost(error) or isinstance(error, asyncpg.PostgresError | PgbackfillError)):
                 raise
             rows = []
         now = context.now()
