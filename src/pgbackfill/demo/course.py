@@ -8,6 +8,7 @@ import anyio
 
 from pgbackfill.demo.observer import Observer
 from pgbackfill.demo.recording import Recording, Span
+from pgbackfill.demo.shop import OPTIONS
 from pgbackfill.embedded import Link
 
 BEGIN_PERCENT = 40.0
@@ -27,7 +28,9 @@ async def slow_the_link(link: Link, observer: Observer, recording: Recording, cl
     try:
         with anyio.move_on_after(LONGEST_SLOW_S):
             held = await recording.until(lambda point: point.hold_reason is not None)
-            recording.notes.append(f"The daemon holds the job: {held.hold_reason}.")
+            # The daemon also counts the time that the backlog will take, so it often acts before the lag is there.
+            foreseen = held.lag_s is not None and held.lag_s < OPTIONS["lag_hard_s"]
+            recording.notes.append(f"The daemon {'foresees' if foreseen else 'sees'} {held.hold_reason}: it holds.")
             await anyio.sleep(SLOW_AFTER_HOLD_S)
     finally:
         link.rate = None

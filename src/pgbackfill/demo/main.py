@@ -33,6 +33,8 @@ BASELINE_S = 5.0
 FRAME_S = 0.25
 # So that the screen and the picture show the return to calm.
 AFTERWARDS_S = 1.0
+# A shell reports a process that signal n ended as 128 + n.
+SIGNALLED = 128
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -51,7 +53,7 @@ def run_demo(rows: int = DEFAULT_ROWS, png: Path = DEFAULT_PNG, plain: bool = Fa
     console = Console()
     scratch = Scratch.of_process()
     try:
-        return anyio.run(_guarded, console, rows, png, plain)
+        code = anyio.run(_guarded, console, rows, png, plain)
     except ExceptionGroup as group:
         raise _first_sentence(group) from group
     finally:
@@ -59,6 +61,9 @@ def run_demo(rows: int = DEFAULT_ROWS, png: Path = DEFAULT_PNG, plain: bool = Fa
         scratch.close()
         for number, handler in before.items():
             signal.signal(number, handler)
+    if code > SIGNALLED:
+        console.print("Interrupted: every process is stopped and the temporary folder deleted.")
+    return code
 
 
 def _first_sentence(group: ExceptionGroup[Exception]) -> Exception:
@@ -72,7 +77,7 @@ def _first_sentence(group: ExceptionGroup[Exception]) -> Exception:
 
 async def _guarded(console: Console, rows: int, png: Path, plain: bool) -> int:
     """The demonstration, ended in an orderly way by the first signal and at once by the second."""
-    code = 0
+    code = result = 0
     with anyio.open_signal_receiver(*SIGNALS) as signals:
         async with anyio.create_task_group() as tasks:
 
@@ -82,16 +87,13 @@ async def _guarded(console: Console, rows: int, png: Path, plain: bool) -> int:
                     if code:
                         console.show_cursor(True)
                         os._exit(code)
-                    code = 128 + number
+                    code = SIGNALLED + number
                     tasks.cancel_scope.cancel()
 
             tasks.start_soon(obey)
             result = await _perform(console, rows, png, plain)
             tasks.cancel_scope.cancel()
-    if code:
-        console.print("Interrupted: every process is stopped and the temporary folder deleted.")
-        return code
-    return result
+    return code or result
 
 
 async def _perform(console: Console, rows: int, png: Path, plain: bool) -> int:

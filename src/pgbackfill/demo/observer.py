@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -44,12 +45,16 @@ class Observer:
         self._recording = recording
         self._clock = clock
         self._wal = WalHistory()
+        self._written: deque[tuple[float, int]] = deque(maxlen=round(WAL_RATE_WINDOW_S / INTERVAL_S))
         self._replayed: int | None = None
 
     @property
     def wal_bytes_per_s(self) -> float | None:
-        """What the primary has written lately."""
-        return self._wal.rate(now=self._clock(), window_s=WAL_RATE_WINDOW_S)
+        """What the primary has written lately; None until there are two looks at it."""
+        if len(self._written) < 2:
+            return None
+        (first_s, first), (last_s, last) = self._written[0], self._written[-1]
+        return (last - first) / (last_s - first_s)
 
     async def watch(self) -> None:
         """Until cancelled."""
@@ -87,6 +92,7 @@ class Observer:
         assert row is not None
         now_s = self._clock()
         self._wal.observe(row["written"], None, now=now_s)
+        self._written.append((now_s, row["written"]))
         # A standby that is cut off has no row: it stands where it was last seen.
         self._replayed = self._replayed if row["replayed"] is None else row["replayed"]
         lag = None if self._replayed is None else self._wal.lag(self._replayed, now=now_s)

@@ -20,6 +20,7 @@ def draw(recording: Recording, *, baseline: Span, job: Span, path: Path) -> None
 
     mpl.use("Agg")
     from matplotlib import pyplot as plt
+    from matplotlib.ticker import MaxNLocator
 
     zero_s = job.start_s
     figure, panels = plt.subplots(4, 1, figsize=(11, 9.5), sharex=True, layout="constrained")
@@ -50,23 +51,12 @@ def draw(recording: Recording, *, baseline: Span, job: Span, path: Path) -> None
         panel.set_ylim(bottom=0)
         panel.yaxis.set_major_formatter(lambda value, _: f"{value:,g}")
 
-    for key, label, color in (("lag_hard_s", "hard limit: hold", HARD), ("lag_soft_s", "soft limit: slow down", SOFT)):
-        panels[2].axhline(OPTIONS[key], color=color, lw=1.2, ls="--")
-        panels[2].annotate(
-            f"{label}, {OPTIONS[key]:g} s",
-            (1, OPTIONS[key]),
-            xycoords=("axes fraction", "data"),
-            xytext=(-4, 3),
-            textcoords="offset points",
-            ha="right",
-            fontsize=8.5,
-            color=color,
-        )
+    _limit(panels[2], OPTIONS["lag_hard_s"], "hard limit: hold, {:g} s", HARD)
+    _limit(panels[2], OPTIONS["lag_soft_s"], "soft limit: slow down, {:g} s", SOFT)
     panels[2].set_ylim(0, max([OPTIONS["lag_hard_s"] * 1.35, *(lag * 1.1 for _, lag in lags)]))
     before_ms = recording.p99_ms(baseline)
     if before_ms is not None:
-        panels[3].axhline(before_ms, color=INK, lw=1.0, ls=":", label=f"before the job: {before_ms:.1f} ms")
-        panels[3].legend(loc="upper right", fontsize=8.5, frameon=False)
+        _limit(panels[3], before_ms, "before the job: {:.1f} ms", INK)
 
     _shade(panels, recording.slow_link, zero_s, color=SLOW, alpha=0.16, label="link to the standby slow")
     _shade(panels, recording.holds(), zero_s, color=HOLD, alpha=0.16, label="held by the daemon")
@@ -78,11 +68,26 @@ def draw(recording: Recording, *, baseline: Span, job: Span, path: Path) -> None
         panel.tick_params(colors=INK, labelsize=9)
         panel.margins(x=0.01)
     panels[0].legend(loc="upper left", fontsize=8.5, frameon=False)
+    panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
     panels[-1].set_xlabel("seconds since the job began", color=INK)
     rows = max((point.rows_scanned for point in points), default=0)
     figure.suptitle(f"pgbackfill: {rows:,} orders in {job.seconds:.0f} s", fontsize=14, color=INK, x=0.01, ha="left")
     figure.savefig(path, dpi=130)
     plt.close(figure)
+
+
+def _limit(panel: Any, value: float, label: str, color: str) -> None:
+    panel.axhline(value, color=color, lw=1.2, ls="--")
+    panel.annotate(
+        label.format(value),
+        (1, value),
+        xycoords=("axes fraction", "data"),
+        xytext=(-4, 3),
+        textcoords="offset points",
+        ha="right",
+        fontsize=8.5,
+        color=color,
+    )
 
 
 def _shade(
