@@ -110,14 +110,16 @@ class Metrics:
         """A job was held for so long; called while the hold lasts as well, so that the counter moves."""
         self._held.labels(self._bounded("reason", first_word(reason))).inc(max(seconds, 0.0))
 
-    def signal(self, name: str, value: float | None, soft: float | None, hard: float | None, age_s: float) -> None:
-        """A signal's last value (None: unknown), its limits and its age."""
+    def signal(
+        self, name: str, value: float | None, soft: float | None, hard: float | None, age_s: float | None
+    ) -> None:
+        """A signal's last value (None: unknown), its limits and its age (None: never read, which is infinitely old)."""
         label = self._bounded("signal", name)
         self._signal_value.labels(label).set(math.nan if value is None else value)
         for level, limit in (("soft", soft), ("hard", hard)):
             if limit is not None:
                 self._signal_limit.labels(label, level).set(limit)
-        self._signal_age.labels(label).set(age_s)
+        self._signal_age.labels(label).set(math.inf if age_s is None else age_s)
 
     def forget_signal(self, name: str) -> None:
         """The signal is no longer watched."""

@@ -15,10 +15,12 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pgbackfill import __version__
+from pgbackfill.database.link import UNREACHABLE
+from pgbackfill.database.reports import ACTIONS, Action
 from pgbackfill.errors import DatabaseUnavailable, UsageError
 from pgbackfill.http.answers import answer, refusal
 from pgbackfill.http.guard import SAFE_METHODS, Guard
-from pgbackfill.http.plane import ACTIONS, Action, ControlPlane
+from pgbackfill.http.plane import ControlPlane
 from pgbackfill.logs import get_logger
 from pgbackfill.settings import HttpSettings
 
@@ -129,6 +131,8 @@ def _safely(endpoint: Endpoint) -> Endpoint:
             return refusal(503, f"The database did not answer within {DATABASE_TIMEOUT_S:g} s.")
         except DatabaseUnavailable as error:
             return refusal(503, str(error))
+        except UNREACHABLE:
+            return refusal(503, "The connection to the database was lost; try again.")
         except Exception:
             log.exception("request failed", method=request.method, path=request.url.path)
             return refusal(500, "The request failed inside pgbackfill; the log of this process says why.")

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
+from pgbackfill.database.reports import Action
 from pgbackfill.metrics import Metrics
-
-Action = Literal["pause", "resume", "cancel", "retry"]
-ACTIONS: tuple[Action, ...] = ("pause", "resume", "cancel", "retry")
 
 
 class ControlPlane(Protocol):
@@ -20,7 +18,7 @@ class ControlPlane(Protocol):
         """The rows of `pgbackfill.progress`, by column name."""
 
     async def job(self, name: str) -> Mapping[str, Any] | None:
-        """One job with its ranges, latest events and quarantine count; None where there is no such job."""
+        """One job with its ranges, latest events and quarantine counts; None where there is no such job."""
 
     async def command(self, name: str, action: Action) -> Mapping[str, Any]:
         """Calls the SQL function of that name and returns the job's row of `pgbackfill.progress`.

@@ -1,0 +1,140 @@
+"""`pgbackfill enqueue`: an INSERT into pgbackfill.jobs for people who have no psql at hand."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pgbackfill.cli.common import Config, Database, Json, say_json, settings_of, with_database
+
+if TYPE_CHECKING:
+    from pgbackfill.database.types import Connection
+
+Text = str | None
+Texts = list[str] | None
+
+
+def _option(name: str, text: str, **more: Any) -> Any:
+    return typer.Option(name, help=text, show_default=False, **more)
+
+
+def enqueue(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What people will call the job.", show_default=False)],
+    table_name: Annotated[str, typer.Argument(metavar="TABLE", help="Table that is walked.", show_default=False)],
+    set_clause: Annotated[Text, _option("--set", "What follows SET.")] = None,
+    where_clause: Annotated[Text, _option("--where", "Which rows need it.")] = None,
+    from_clause: Annotated[Text, _option("--from", "Further FROM or USING items.")] = None,
+    operation: Annotated[
+        Text, _option("--operation", "update, delete, statement, copy or handler; guessed from the other options.")
+    ] = None,
+    statement: Annotated[Text, _option("--statement", "One statement that reads its keys from `chunk`.")] = None,
+    target_table: Annotated[Text, _option("--target-table", "Where a copy goes.")] = None,
+    handler: Annotated[Text, _option("--handler", "Name of a registered coroutine.")] = None,
+    params: Annotated[Text, _option("--params", "JSON object for the handler.")] = None,
+    key_columns: Annotated[Texts, _option("--key", "Key column; again for each further one.")] = None,
+    from_key: Annotated[Texts, _option("--from-key", "First key; again for each further column.")] = None,
+    to_key: Annotated[Texts, _option("--to-key", "Last key; again for each further column.")] = None,
+    session_settings: Annotated[
+        Texts, _option("--session-setting", "name=value for SET LOCAL; may be repeated.")
+    ] = None,
+    options: Annotated[Texts, _option("--option", "Pacing option name=value; may be repeated.")] = None,
+    priority: Annotated[int, _option("--priority", "Higher first.")] = 0,
+    run_after: Annotated[Text, _option("--run-after", "Not before this time, in ISO 8601.")] = None,
+    paused: Annotated[bool, typer.Option("--paused", help="Enqueue it paused.")] = False,
+    config: Config = None,
+    dsn: Database = None,
+    as_json: Json = False,
+) -> None:
+    """Enqueue a job. A job of that name that exists already is left as it is."""
+    from pgbackfill.database import reports
+
+    job = reports.NewJob(
+        name=name,
+        table_name=table_name,
+        operation=operation or _operation(set_clause, statement, target_table, handler),
+        set_clause=set_clause,
+        from_clause=from_clause,
+        where_clause=where_clause,
+        statement=statement,
+        target_table=target_table,
+        handler=handler,
+        params=_object(params),
+        key_columns=key_columns or None,
+        from_key=from_key or None,
+        to_key=to_key or None,
+        session_settings=_pairs("--session-setting", session_settings, literal=False),
+        options=_pairs("--option", options, literal=True),
+        priority=priority,
+        run_after=_time(run_after),
+        desired_state="pause" if paused else "run",
+    )
+
+    async def work(connection: Connection) -> int | None:
+        return await reports.enqueue(connection, job)
+
+    job_id = with_database(settings_of(context, config, dsn), work)
+    if as_json:
+        say_json({"name": name, "id": job_id, "enqueued": job_id is not None})
+    elif job_id is None:
+        typer.echo(f"A job {name} exists already and was left as it is.")
+    else:
+        typer.echo(f"Enqueued {name}; `pgbackfill status {name}` shows it.")
+
+
+def _operation(set_clause: Text, statement: Text, target_table: Text, handler: Text) -> str:
+    if set_clause is None:
+        for operation, value in (("statement", statement), ("copy", target_table), ("handler", handler)):
+            if value is not None:
+                return operation
+    return "update"
+
+
+def _pairs(flag: str, pairs: Texts, *, literal: bool) -> dict[str, Any]:
+    from pgbackfill.errors import UsageError
+
+    found: dict[str, Any] = {}
+    for pair in pairs or ():
+        name, equals, value = pair.partition("=")
+        if not equals or not name.strip():
+            raise UsageError(f"{flag} must be name=value, not {pair!r}.")
+        found[name.strip()] = _literal(value.strip()) if literal else value
+    return found
+
+
+def _literal(text: str) -> Any:
+    """A number, true, false or null as JSON has them, else text."""
+    if re.fullmatch(r"-?\d+(\.\d+)?([eE][+-]?\d+)?|true|false|null", text):
+        try:
+            return json.loads(text)
+        except ValueError:  # 007
+            return text
+    return text
+
+
+def _object(text: Text) -> dict[str, Any]:
+    from pgbackfill.errors import UsageError
+
+    try:
+        value = json.loads(text) if text is not None else {}
+    except ValueError as error:
+        raise UsageError(f"--params is not valid JSON ({error}); write an object such as '{{\"a\": 1}}'.") from None
+    if not isinstance(value, dict):
+        raise UsageError("--params must be a JSON object, such as '{\"a\": 1}'.")
+    return value
+
+
+def _time(text: Text) -> datetime | None:
+    from pgbackfill.errors import UsageError
+
+    if text is None:
+        return None
+    try:
+        value = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"--run-after must be a time such as 2026-01-31T22:00:00Z, not {text!r}.") from None
+    return value if value.tzinfo else value.astimezone()

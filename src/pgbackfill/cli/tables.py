@@ -1,0 +1,100 @@
+"""Jobs as tables: with lines and colours on a terminal, else columns between tabs, for awk and people alike."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from pgbackfill.redact import redact
+from pgbackfill.screen.words import duration
+
+_COLOURS: Final = {"running": "cyan", "succeeded": "green", "failed": "red", "cancelled": "yellow", "paused": "yellow"}
+
+
+def jobs_table(rows: Sequence[Mapping[str, Any]], *, terminal: bool) -> None:
+    """One line for each row of `pgbackfill.progress`."""
+    if not rows and terminal:
+        Console().print("There are no jobs; `pgbackfill enqueue` or an INSERT INTO pgbackfill.jobs makes one.")
+        return
+    header = ("job", "status", "percent", "scanned", "changed", "rows/s", "left", "why")
+    _print("", header, [_summary(row) for row in rows], terminal=terminal)
+
+
+def job_page(job: Mapping[str, Any], *, terminal: bool) -> None:
+    """Everything about one job."""
+    skipped = ("ranges", "events", "quarantine")
+    facts = [(name, _text(value)) for name, value in job.items() if name not in skipped and value is not None]
+    _print("", ("", job["name"]), facts, terminal=terminal)
+    for part in skipped:
+        rows = job.get(part)
+        if rows is None:
+            _print(f"{part}: this login may not read them", (), [], terminal=terminal)
+        elif rows:
+            _print(
+                part, tuple(rows[0]), [tuple(_text(value) for value in row.values()) for row in rows], terminal=terminal
+            )
+
+
+def _summary(row: Mapping[str, Any]) -> tuple[str, ...]:
+    status = str(row["status"])
+    wanted = {"run": "", "pause": "paused", "cancel": "cancelled"}[row["desired_state"]]
+    finished = status in ("succeeded", "failed", "cancelled")
+    why = row["hold_reason"] or (f"to be {wanted}" if wanted and wanted != status and not finished else "")
+    if row["rows_quarantined"]:
+        why = f"{row['rows_quarantined']:,} quarantined{'; ' if why else ''}{why}"
+    return (
+        str(row["name"]), status, f"{row['percent']:.2f}", f"{row['rows_scanned']:,}", f"{row['rows_changed']:,}",
+        "" if row["rows_per_second"] is None else f"{row['rows_per_second']:,.0f}",
+        _left(row["eta_low"], row["eta_high"]), redact(why),
+    )  # fmt: skip
+
+
+def _left(low: timedelta | None, high: timedelta | None) -> str:
+    if low is None or high is None:
+        return ""
+    first, last = duration(low.total_seconds()), duration(high.total_seconds())
+    return first if first == last else f"{first} to {last}"
+
+
+def _text(value: Any) -> str:
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "yes" if value else "no"
+        case int():
+            return f"{value:,}"
+        case float():
+            return f"{value:,.2f}"
+        case datetime():
+            return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+        case timedelta():
+            return duration(value.total_seconds())
+        case dict() | list():
+            return redact(json.dumps(value, ensure_ascii=False, default=str))
+        case _:
+            return redact(str(value))
+
+
+def _print(title: str, header: tuple[str, ...], rows: Sequence[tuple[str, ...]], *, terminal: bool) -> None:
+    if not terminal:
+        for line in ((title,) if title else (), header, *rows):
+            if line:
+                print("\t".join(cell.replace("\t", " ").replace("\n", " ") for cell in line))
+        return
+    if not header:
+        Console().print(title, style="dim", markup=False)
+        return
+    table = Table(title=title or None, title_justify="left", header_style="bold")
+    for column in header:
+        numeric = column in ("percent", "scanned", "changed", "rows/s", "rows") or column.startswith("rows_")
+        table.add_column(Text(column), justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell, style=_COLOURS.get(cell, "")) for cell in row))
+    Console().print(table)

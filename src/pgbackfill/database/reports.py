@@ -1,0 +1,151 @@
+"""What people ask about jobs and tell them, for the command line and HTTP alike."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final, Literal
+
+import asyncpg
+
+from pgbackfill.database.queries import load
+from pgbackfill.database.types import Connection
+from pgbackfill.errors import DatabaseUnavailable, JobRefused, UsageError
+
+Action = Literal["pause", "resume", "cancel", "retry"]
+ACTIONS: Final[tuple[Action, ...]] = ("pause", "resume", "cancel", "retry")
+
+MOST_JOBS: Final = 500
+
+
+class UnknownJob(UsageError):
+    """There is no job of that name."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """The columns of `pgbackfill.jobs` that an enqueuer writes, with their defaults."""
+
+    name: str
+    table_name: str
+    operation: str = "update"
+    set_clause: str | None = None
+    from_clause: str | None = None
+    where_clause: str | None = None
+    statement: str | None = None
+    target_table: str | None = None
+    handler: str | None = None
+    params: dict[str, Any] = field(default_factory=dict)
+    key_columns: Sequence[str] | None = None
+    from_key: Sequence[str] | None = None
+    to_key: Sequence[str] | None = None
+    session_settings: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
+    priority: int = 0
+    run_after: datetime | None = None
+    desired_state: str = "run"
+
+
+async def progress(connection: Connection, limit: int = MOST_JOBS) -> list[dict[str, Any]]:
+    """Rows of `pgbackfill.progress`, unfinished jobs first."""
+    with translated():
+        return [dict(row) for row in await connection.fetch(_sql("progress"), limit)]
+
+
+async def progress_of(connection: Connection, name: str) -> dict[str, Any]:
+    """One row of `pgbackfill.progress`. Raises UnknownJob."""
+    with translated():
+        row = await connection.fetchrow(_sql("progress_of_job"), name)
+    if row is None:
+        raise UnknownJob(f"There is no job {name!r}; `pgbackfill status` lists them.")
+    return dict(row)
+
+
+async def job(connection: Connection, name: str) -> dict[str, Any]:
+    """One job with `ranges`, latest `events` and `quarantine` counts by SQLSTATE. Raises UnknownJob.
+
+    A part that this login may not read is None.
+    """
+    found = await progress_of(connection, name)
+    head = await _readable(connection, "job", name)
+    if not head:
+        return found | {"ranges": None, "events": None, "quarantine": None}
+    job_id = head[0].pop("id")
+    parts = {
+        part: await _readable(connection, query, job_id)
+        for part, query in (
+            ("ranges", "ranges_of_job"), ("events", "events_of_job"), ("quarantine", "quarantine_of_job"),
+        )
+    }  # fmt: skip
+    return found | head[0] | parts
+
+
+async def command(connection: Connection, name: str, action: Action) -> dict[str, Any]:
+    """Pauses, resumes, cancels or retries; the job's row of `pgbackfill.progress` afterwards.
+
+    Raises UnknownJob, and UsageError where the job cannot do that now.
+    """
+    with translated():
+        try:
+            await connection.fetchval(_sql(action), name)
+        except asyncpg.NoDataFoundError:
+            raise UnknownJob(f"There is no job {name!r}; `pgbackfill status` lists them.") from None
+    return await progress_of(connection, name)
+
+
+async def enqueue(connection: Connection, job: NewJob) -> int | None:
+    """Inserts the job and returns its id; None where one of that name exists. Raises JobRefused."""
+    with translated(refused=JobRefused):
+        found: int | None = await connection.fetchval(
+            _sql("enqueue"),
+            job.name, job.table_name, job.operation, job.set_clause, job.from_clause, job.where_clause, job.statement,
+            job.target_table, job.handler, json.dumps(job.params), job.key_columns, job.from_key, job.to_key,
+            json.dumps(job.session_settings), json.dumps(job.options), job.priority, job.run_after, job.desired_state,
+        )  # fmt: skip
+    return found
+
+
+@contextmanager
+def translated(refused: type[UsageError] = UsageError) -> Iterator[None]:
+    """Postgres's refusals as one sentence; a broken connection is left to whoever owns it."""
+    try:
+        yield
+    except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError, asyncpg.UndefinedFunctionError) as error:
+        if "pgbackfill." not in error.args[0] and '"pgbackfill"' not in error.args[0]:
+            raise refused(_sentence(error)) from error
+        raise DatabaseUnavailable(
+            "The schema pgbackfill is missing or too old in this database; run `pgbackfill migrate`."
+        ) from error
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise DatabaseUnavailable(
+            _sentence(error, "an admin can GRANT pgbackfill_enqueuer or pgbackfill_viewer")
+        ) from error
+    except (asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError):
+        raise
+    except asyncpg.PostgresError as error:
+        raise refused(_sentence(error)) from error
+
+
+async def _readable(connection: Connection, query: str, argument: object) -> list[dict[str, Any]] | None:
+    try:
+        rows = await connection.fetch(_sql(query), argument)
+    except asyncpg.InsufficientPrivilegeError:
+        return None
+    return [{name: _value(name, value) for name, value in row.items()} for row in rows]
+
+
+def _value(name: str, value: Any) -> Any:
+    return json.loads(value) if name in ("options", "detail") and isinstance(value, str) else value
+
+
+def _sentence(error: asyncpg.PostgresError, advice: str | None = None) -> str:
+    hint = getattr(error, "hint", None) or advice
+    text = str(error.args[0]).rstrip(".")
+    return f"{text}; {str(hint).rstrip('.')}." if hint else f"{text}."
+
+
+def _sql(name: str) -> str:
+    return load("reports")[name]
