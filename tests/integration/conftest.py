@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,20 +42,19 @@ class Shop:
         record = await (connection or self.connection).fetchrow(
             f"INSERT INTO pgbackfill.jobs ({', '.join(row)}) VALUES ({places}) RETURNING *", *values
         )
-        assert record is not None
+        assert isinstance(record, asyncpg.Record)
         return record
 
     async def refusal(self, connection: asyncpg.Connection[Any] | None = None, **row: Any) -> asyncpg.PostgresError:
         """Insert a job that must be refused, check the form of the refusal, and return it."""
-        try:
-            await self.insert(connection, **row)
-        except asyncpg.PostgresError as error:
-            assert error.sqlstate == "22023", f"{row}: {error!r}"
-            assert (error.schema_name, error.table_name) == ("pgbackfill", "jobs"), row
-            assert error.message.startswith(f"{error.column_name}: "), error.message
-            assert "\n" not in error.message, error.message
-            return error
-        raise AssertionError(f"was not refused: {row}")
+        with pytest.raises(asyncpg.PostgresError) as caught:
+            raise AssertionError(f"was not refused: {await self.insert(connection, **row)}")
+        error = caught.value
+        assert error.sqlstate == "22023", f"{row}: {error!r}"
+        assert (error.schema_name, error.table_name) == ("pgbackfill", "jobs"), row
+        assert error.message.startswith(f"{error.column_name}: "), error.message
+        assert "\n" not in error.message, error.message
+        return error
 
     async def accepted(self, **row: Any) -> asyncpg.Record:
         """Insert a job, then take it back, so that the next one may have the same name."""
@@ -77,8 +76,8 @@ class Shop:
 
 
 @pytest.fixture
-async def shop(database: Any) -> AsyncIterator[Shop]:
+async def shop(database: Any) -> Shop:
     connection = await database.connect()
     await connection.execute(SCHEMA)
     await connection.execute("INSERT INTO users (id, n) VALUES (1, 0), (2, 0), (3, 0)")
-    yield Shop(database, connection)
+    return Shop(database, connection)

@@ -119,7 +119,7 @@ async def test_an_enqueuer_cannot_write_what_pgbackfill_writes(shop: Any) -> Non
 async def test_a_function_enqueues_under_the_rights_and_the_path_of_its_caller(shop: Any) -> None:
     alice, name = await _as(shop, "pgbackfill_enqueuer")
     call = "SELECT pgbackfill.enqueue('job', 'users', 'n = 1', where_clause => 'n = 0')"
-    with pytest.raises(asyncpg.PostgresError, match="GRANT SELECT, UPDATE ON public.users"):
+    with pytest.raises(asyncpg.PostgresError, match=r"GRANT SELECT, UPDATE ON public\.users"):
         await alice.fetchval(call)
     await shop.connection.execute(f"GRANT ALL ON users TO {name}")
     assert await alice.fetchval(call) == await alice.fetchval(call)

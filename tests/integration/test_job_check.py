@@ -1,9 +1,10 @@
-"""What is refused at INSERT, with the column that is named and a piece of the sentence; and that nothing was executed."""
+"""What is refused at INSERT, with the column that is named and a piece of the sentence; and nothing is executed."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import asyncpg
 import pytest
 
 Refused = tuple[dict[str, Any], str, str]
@@ -88,6 +89,7 @@ TABLE: list[Refused] = [
     ({"table_name": "pgbackfill.jobs", **SET}, "table_name", "belongs to pgbackfill itself"),
     ({"table_name": "passing", **SET}, "table_name", "is a temporary table"),
     ({"table_name": "family", **SET}, "table_name", "has inheritance children"),
+    ({"table_name": "ruled", **SET}, "table_name", "has rules"),
     ({"table_name": "foreign_users", **SET}, "table_name", "is a foreign table"),
     ({"table_name": None, **SET}, "table_name", "must not be null"),
 ]
@@ -97,6 +99,8 @@ CREATE MATERIALIZED VIEW some_matview AS SELECT * FROM users;
 CREATE TEMPORARY TABLE passing (id int PRIMARY KEY, n int);
 CREATE TABLE family (id int PRIMARY KEY, n int);
 CREATE TABLE child () INHERITS (family);
+CREATE TABLE ruled (id int PRIMARY KEY, n int);
+CREATE RULE no_change AS ON UPDATE TO ruled DO INSTEAD NOTHING;
 CREATE FOREIGN DATA WRAPPER nothing;
 CREATE SERVER nowhere FOREIGN DATA WRAPPER nothing;
 CREATE FOREIGN TABLE foreign_users (id int, n int) SERVER nowhere;
@@ -149,7 +153,9 @@ async def test_what_pgbackfill_writes_cannot_be_forged(shop: Any) -> None:
 
 
 async def test_the_search_path_and_time_zone_of_the_enqueuer_are_kept(shop: Any) -> None:
-    await shop.connection.execute('CREATE SCHEMA "Odd, One"; CREATE TABLE "Odd, One".things (id int PRIMARY KEY, n int)')
+    await shop.connection.execute(
+        'CREATE SCHEMA "Odd, One"; CREATE TABLE "Odd, One".things (id int PRIMARY KEY, n int)'
+    )
     path = '"$user", missing, "Odd, One", public'
     await shop.connection.execute(f"SET search_path = {path}; SET TimeZone = 'Asia/Tokyo'")
     job = await shop.insert(table_name="things", set_clause="n = (SELECT max(n) FROM things)")
@@ -172,9 +178,7 @@ async def test_a_second_run_of_a_migration_changes_nothing(shop: Any) -> None:
 
 async def test_bounds_are_kept_in_the_text_that_chunks_write(shop: Any) -> None:
     await shop.connection.execute("SET DateStyle = 'SQL, DMY'")
-    job = await shop.insert(
-        table_name="visits", set_clause="n = 1", from_key=["007"], to_key=["7", "20250201"]
-    )
+    job = await shop.insert(table_name="visits", set_clause="n = 1", from_key=["007"], to_key=["7", "20250201"])
     assert (job["from_key"], job["to_key"]) == (["7"], ["7", "2025-02-01"])
 
 
@@ -186,13 +190,14 @@ async def test_the_sql_of_a_job_is_frozen(shop: Any) -> None:
         ("session_settings", """'{"work_mem": "1GB"}'"""), ("enqueued_by", "'somebody'"), ("search_path", "'x'"),
         ("relation", "1"),
     ):  # fmt: skip
-        with pytest.raises(Exception, match=f"{column}: cannot be changed after INSERT") as caught:
+        with pytest.raises(asyncpg.InvalidParameterValueError, match=f"{column}: cannot be changed after INSERT"):
             await shop.connection.execute(f"UPDATE pgbackfill.jobs SET {column} = {value}")
-        assert caught.value.sqlstate == "22023"
 
 
 async def test_options_are_checked_again_when_they_change(shop: Any) -> None:
     await shop.insert(set_clause="n = 1")
-    await shop.connection.execute("""UPDATE pgbackfill.jobs SET options = '{"chunk_target_ms": 20, "duty_max": null}'""")
+    await shop.connection.execute(
+        """UPDATE pgbackfill.jobs SET options = '{"chunk_target_ms": 20, "duty_max": null}'"""
+    )
     with pytest.raises(Exception, match="options: chunk_target_ms must be at least 1"):
         await shop.connection.execute("""UPDATE pgbackfill.jobs SET options = '{"chunk_target_ms": -1}'""")

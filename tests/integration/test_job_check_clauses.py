@@ -43,7 +43,7 @@ SET_CLAUSE: list[Refused] = [
     ({"set_clause": "n = 1, (email, id) = (SELECT 'x', 7)"}, "set_clause", "must not set id"),
     ({"table_name": "visits", "set_clause": "day = day + 1"}, "set_clause", "must not set day"),
     ({"table_name": "visits_old", "set_clause": "day = day + 1"}, "set_clause", "must not set day"),
-    ({"table_name": "by_month", "set_clause": "at = now()"}, "set_clause", "must not set at, a column of the partition"),
+    ({"table_name": "january", "set_clause": "at = now()"}, "set_clause", "must not set at, a column of the partition"),
     ({"table_name": "orders", "set_clause": "doubled = 1"}, "set_clause", '"doubled" can only be updated to DEFAULT'),
     ({"table_name": "orders", "set_clause": "id = DEFAULT"}, "set_clause", "must not set id"),
 ]
@@ -98,7 +98,11 @@ STATEMENT: list[Refused] = [
     (statement("TRUNCATE users"), "statement", "begin with that word"),
     (statement(f"{COPY_KEYS}; CREATE TABLE escaped ()"), "statement", "not several commands"),
     (statement("DELETE FROM orders"), "statement", "this one does not"),
-    (statement("INSERT INTO orders (user_id) WITH chunk AS (SELECT 1 AS id) SELECT id FROM chunk"), "statement", "does not"),
+    (
+        statement("INSERT INTO orders (user_id) WITH chunk AS (SELECT 1 AS id) SELECT id FROM chunk"),
+        "statement",
+        "does not",
+    ),
     (statement("DELETE FROM orders WHERE note = 'chunk'"), "statement", "this one does not"),
     (statement("DELETE FROM orders WHERE id IN (SELECT key FROM chunk)"), "statement", '"key" does not exist'),
     (statement("DELETE FROM orders WHERE id IN (SELECT id FROM chunk"), "statement", "syntax error at end of input"),
@@ -113,15 +117,14 @@ STATEMENT: list[Refused] = [
 async def test_a_clause_that_does_not_fit_is_refused_and_not_executed(shop: Any, rows: list[Refused]) -> None:
     await shop.connection.execute(
         """
-        CREATE TABLE by_month (id int NOT NULL, at timestamp NOT NULL, n int) PARTITION BY RANGE (date_trunc('month', at));
+        CREATE TABLE by_month (id int NOT NULL, at timestamp NOT NULL, n int)
+            PARTITION BY RANGE (date_trunc('month', at));
         CREATE TABLE january PARTITION OF by_month (PRIMARY KEY (id))
             FOR VALUES FROM ('2025-01-01') TO ('2025-02-01');
         """
     )
     for row, column, fragment in rows:
         row = row if row.get("operation") or "set_clause" in row else {"set_clause": "n = 1"} | row
-        if row.get("table_name") == "by_month":  # an expression in the partition key allows no unique index above
-            row = row | {"table_name": "january"}
         error = await shop.refusal(**row)
         assert error.column_name == column, f"{row}: {error.message}"
         assert fragment in error.message, f"{row}: {error.message}"

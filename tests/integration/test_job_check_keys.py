@@ -10,8 +10,8 @@ INDEXES = """
 CREATE COLLATION ci (locale = 'C');
 CREATE TABLE keys (
     id int PRIMARY KEY, a int NOT NULL, b int NOT NULL, c int NOT NULL, d int NOT NULL, e int NOT NULL, maybe int,
-    name text NOT NULL, word text NOT NULL, folded text COLLATE ci NOT NULL, other text NOT NULL, span int4range NOT NULL,
-    n int, UNIQUE (d) DEFERRABLE);
+    name text NOT NULL, word text NOT NULL, folded text COLLATE ci NOT NULL, other text NOT NULL, n int,
+    UNIQUE (d) DEFERRABLE);
 CREATE UNIQUE INDEX ab ON keys (a, b) INCLUDE (n);
 CREATE UNIQUE INDEX partial ON keys (c) WHERE n > 0;
 CREATE UNIQUE INDEX backwards ON keys (e DESC);
@@ -103,7 +103,8 @@ async def test_without_key_columns_the_best_key_is_chosen(shop: Any) -> None:
         """
     )
     for table, key in (
-        ("primary_wins", ["b", "c"]), ("narrowest", ["c"]), ("same_twice", ["a"]), ("slack", ["a"]), ("visits", ["id", "day"])
+        ("primary_wins", ["b", "c"]), ("narrowest", ["c"]), ("same_twice", ["a"]), ("slack", ["a"]),
+        ("visits", ["id", "day"]),
     ):  # fmt: skip
         assert (await shop.accepted(table_name=table, set_clause="n = 1"))["key_columns"] == key
     error = await shop.refusal(table_name="undecided", set_clause="n = 1")
@@ -138,7 +139,8 @@ TYPES = {
 
 
 async def test_every_type_with_a_default_order_can_be_a_key(shop: Any) -> None:
-    await shop.connection.execute("CREATE TYPE mood AS ENUM ('sad', 'glad'); CREATE DOMAIN positive AS int CHECK (value > 0)")
+    await shop.connection.execute("CREATE TYPE mood AS ENUM ('sad', 'glad')")
+    await shop.connection.execute("CREATE DOMAIN positive AS int CHECK (value > 0)")
     for type_name, (low, high) in TYPES.items():
         await shop.connection.execute(f"CREATE TABLE typed (k {type_name} PRIMARY KEY, n int)")
         row: dict[str, Any] = {"table_name": "typed", "set_clause": "n = 1"}
@@ -161,7 +163,7 @@ async def test_odd_names_are_no_obstacle(shop: Any) -> None:
         """
     )
     table = '"Größe.1"."Odd ""Table"".%s"'
-    job = await shop.accepted(table_name=table, set_clause='"naïve" = \'%s\'', where_clause='"The Key" > 5')
+    job = await shop.accepted(table_name=table, set_clause="\"naïve\" = '%s'", where_clause='"The Key" > 5')
     assert job["key_columns"] == ["The Key", "select", "%I"]
     await shop.accepted(
         table_name=table, set_clause='"naïve" = chunk."%I"', from_clause="users AS u", from_key=["1"], to_key=["1"]

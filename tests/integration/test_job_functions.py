@@ -16,7 +16,7 @@ PROGRESS_COLUMNS = [
 
 
 async def _status(shop: Any) -> tuple[str, str]:
-    return tuple(await shop.connection.fetchrow("SELECT status, desired_state FROM pgbackfill.jobs"))  # type: ignore[return-value]
+    return tuple(await shop.connection.fetchrow("SELECT status, desired_state FROM pgbackfill.jobs"))
 
 
 async def _call(shop: Any, function: str) -> str:
@@ -45,7 +45,7 @@ async def test_a_job_that_nobody_works_on_moves_at_once(shop: Any) -> None:
     assert await _call(shop, "cancel") == "cancelled"
     assert await shop.connection.fetchval("SELECT finished_at IS NOT NULL FROM pgbackfill.jobs")
     assert await _call(shop, "cancel") == "cancelled"
-    with pytest.raises(asyncpg.PostgresError, match="has been cancelled; retry it with SELECT pgbackfill.retry"):
+    with pytest.raises(asyncpg.PostgresError, match=r"has been cancelled; retry it with SELECT pgbackfill\.retry"):
         await _call(shop, "resume")
     assert await _call(shop, "retry") == "queued"
     assert await _status(shop) == ("queued", "run")
@@ -106,7 +106,7 @@ async def test_an_unknown_job_is_named(shop: Any, function: str) -> None:
 
 async def _progress(shop: Any) -> asyncpg.Record:
     record = await shop.connection.fetchrow("SELECT * FROM pgbackfill.progress")
-    assert record is not None
+    assert isinstance(record, asyncpg.Record)
     return record
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Awaitable
 from typing import Any, Literal, get_args, get_origin
 
+import asyncpg
 from annotated_types import Ge, Gt, Le
 from pydantic import ValidationError
 
@@ -52,13 +54,17 @@ CASES: list[dict[str, Any]] = [
 
 async def test_options_are_judged_alike(shop: Any) -> None:
     for options in CASES:
-        try:
-            await shop.connection.execute("SELECT pgbackfill.check_options($1)", json.dumps(options))
-            in_sql = True
-        except Exception as error:
-            assert getattr(error, "column_name", None) == "options"
-            in_sql = False
-        assert in_sql == _python_accepts(options), options
+        call = shop.connection.execute("SELECT pgbackfill.check_options($1)", json.dumps(options))
+        assert await _refused_column(call) == (None if _python_accepts(options) else "options"), options
+
+
+async def _refused_column(call: Awaitable[object]) -> str | None:
+    """The column that a refusal names; None where nothing was refused."""
+    try:
+        await call
+    except asyncpg.InvalidParameterValueError as error:
+        return error.column_name
+    return None
 
 
 def _python_accepts(options: dict[str, Any]) -> bool:
@@ -77,12 +83,12 @@ async def test_a_job_moves_between_the_same_states(shop: Any) -> None:
         for after in Status:
             if before == after:
                 continue
-            moved = await _move(shop, before, after)
-            assert moved == ((before, after) in allowed), (before, after)
+            refused = await _refused_column(_move(shop, before, after))
+            assert refused == (None if (before, after) in allowed else "status"), (before, after)
 
 
-async def _move(shop: Any, before: str, after: str) -> bool:
-    """Whether the database lets a job that is `before` become `after`."""
+async def _move(shop: Any, before: str, after: str) -> None:
+    """Move a job that is `before` to `after`."""
     connection = shop.connection
     await connection.execute("DELETE FROM pgbackfill.jobs")
     await shop.insert(set_clause="n = 1")
@@ -90,9 +96,4 @@ async def _move(shop: Any, before: str, after: str) -> bool:
     await connection.execute("ALTER TABLE pgbackfill.jobs DISABLE TRIGGER jobs_before_update")
     await connection.execute("UPDATE pgbackfill.jobs SET status = $1", str(before))
     await connection.execute("ALTER TABLE pgbackfill.jobs ENABLE TRIGGER jobs_before_update")
-    try:
-        await connection.execute("UPDATE pgbackfill.jobs SET status = $1", str(after))
-    except Exception as error:
-        assert getattr(error, "column_name", None) == "status"
-        return False
-    return True
+    await connection.execute("UPDATE pgbackfill.jobs SET status = $1", str(after))

@@ -7,7 +7,8 @@ DECLARE
     change record;
 BEGIN
     FOR change IN
-        SELECT 'enqueued' AS event, jsonb_build_object('status', NEW.status, 'desired_state', NEW.desired_state) AS detail
+        SELECT 'enqueued' AS event,
+               jsonb_build_object('status', NEW.status, 'desired_state', NEW.desired_state) AS detail
         WHERE TG_OP = 'INSERT'
         UNION ALL
         SELECT field.name, jsonb_build_object('from', field.before, 'to', field.after)

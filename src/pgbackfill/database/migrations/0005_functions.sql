@@ -69,7 +69,8 @@ BEGIN
             USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
     UPDATE pgbackfill.jobs AS j
-    SET status = 'queued', desired_state = 'run', error = NULL, finished_at = NULL, wait_reason = NULL, wait_since = NULL
+    SET status = 'queued', desired_state = 'run', error = NULL, finished_at = NULL,
+        wait_reason = NULL, wait_since = NULL
     WHERE j.id = job.id;
     RETURN 'queued';
 END $$;

@@ -78,7 +78,8 @@ DECLARE
 BEGIN
     IF job.operation = 'statement' THEN
         RETURN format(E'WITH chunk AS MATERIALIZED (SELECT %s FROM ONLY %s AS t WHERE %s) %s\n',
-            (SELECT string_agg(format('t.%I', k), ', ' ORDER BY n) FROM unnest(job.key_columns) WITH ORDINALITY u (k, n)),
+            (SELECT string_agg(format('t.%I', k), ', ' ORDER BY n)
+             FROM unnest(job.key_columns) WITH ORDINALITY AS u (k, n)),
             target, condition, job.statement);
     END IF;
     IF job.from_clause IS NOT NULL THEN

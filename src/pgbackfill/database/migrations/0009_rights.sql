@@ -16,9 +16,9 @@ BEGIN
         SELECT c.oid::regclass AS target, row_number() OVER () AS n,
                NOT c.relrowsecurity AND NOT c.relhasrules AND (
                    SELECT bool_and(has_table_privilege(c.oid, p)) FROM unnest(needed) AS p) AS all_granted
-        FROM (SELECT job.relation AS oid WHERE NOT EXISTS (SELECT FROM pg_partitioned_table WHERE partrelid = job.relation)
-              UNION ALL SELECT relid FROM pg_partition_tree(job.relation) WHERE isleaf AND relid <> job.relation) AS l
-        JOIN pg_class AS c USING (oid)
+        FROM pg_class AS c
+        WHERE c.relkind = 'r'
+          AND (c.oid = job.relation OR c.oid IN (SELECT relid FROM pg_partition_tree(job.relation) WHERE isleaf))
         ORDER BY c.oid
     LOOP
         -- Leaves of one table differ in nothing but rights, so with all of them granted the first plan speaks for it.
@@ -35,6 +35,7 @@ DECLARE
             ELSE 'where_clause' END END;
     tried   record := pgbackfill.try_plan(job, 'EXPLAIN (FORMAT JSON) ' || pgbackfill.assembled(job, target));
     missing text;
+    closed  regnamespace;
 BEGIN
     IF tried.state IS NULL AND 'UPDATE' = ANY (needed) THEN
         tried := pgbackfill.try_plan(job, format('EXPLAIN (FORMAT JSON) SELECT %s FROM ONLY %s AS t FOR NO KEY UPDATE',
@@ -48,12 +49,15 @@ BEGIN
     END IF;
     IF row_security_active(target) AND job.session_settings ->> 'row_security' IS DISTINCT FROM 'on' THEN
         PERFORM pgbackfill.refuse('session_settings', format('row-level security of %s would hide rows from %I; '
-            'write {"row_security": "on"} if that is meant, or enqueue as a login with BYPASSRLS', target, current_user));
+            'write {"row_security": "on"} if that is meant, or enqueue as a login with BYPASSRLS',
+            target, current_user));
     END IF;
     SELECT string_agg(p, ', ') INTO missing FROM unnest(needed) AS p WHERE NOT has_table_privilege(target, p);
-    IF missing IS NOT NULL AND NOT has_schema_privilege((SELECT relnamespace FROM pg_class WHERE oid = target), 'USAGE') THEN
-        PERFORM pgbackfill.refuse('table_name', format('%I may not use the schema of %s; GRANT USAGE ON SCHEMA %I TO %1$I',
-            current_user, target, (SELECT relnamespace::regnamespace FROM pg_class WHERE oid = target)));
+    SELECT c.relnamespace::regnamespace INTO closed FROM pg_class AS c
+    WHERE c.oid = target AND NOT has_schema_privilege(c.relnamespace, 'USAGE');
+    IF closed IS NOT NULL THEN
+        PERFORM pgbackfill.refuse('table_name', format(
+            '%1$I may not use the schema of %2$s; GRANT USAGE ON SCHEMA %3$s TO %1$I', current_user, target, closed));
     ELSIF missing IS NOT NULL THEN
         PERFORM pgbackfill.refuse('table_name', format('%1$I lacks rights on %2$s (%3$s); GRANT %4$s ON %2$s TO %1$I',
             current_user, target, tried.message, missing));

@@ -29,7 +29,8 @@ REVOKE ALL ON ALL SEQUENCES IN SCHEMA pgbackfill FROM PUBLIC;
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA pgbackfill FROM PUBLIC;
 
 GRANT USAGE ON SCHEMA pgbackfill TO pgbackfill_enqueuer, pgbackfill_viewer, pgbackfill_daemon, pgbackfill_worker;
-GRANT SELECT ON pgbackfill.schema_version TO pgbackfill_enqueuer, pgbackfill_viewer, pgbackfill_daemon, pgbackfill_worker;
+GRANT SELECT ON pgbackfill.schema_version
+    TO pgbackfill_enqueuer, pgbackfill_viewer, pgbackfill_daemon, pgbackfill_worker;
 
 GRANT SELECT ON pgbackfill.progress, pgbackfill.events TO pgbackfill_enqueuer, pgbackfill_viewer;
 GRANT EXECUTE ON FUNCTION pgbackfill.assert_finished(text), pgbackfill.raise_unknown_job(text) TO pgbackfill_viewer;

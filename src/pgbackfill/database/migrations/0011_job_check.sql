@@ -1,0 +1,143 @@
+-- The check of a job at INSERT and UPDATE. It runs with the rights of whoever enqueues, plans the job's SQL and never
+-- executes it. It catches mistakes; it is not a security boundary.
+
+-- What a wanted state means for a job that no daemon works on; a running one is settled by its daemon.
+CREATE FUNCTION pgbackfill.settled(job pgbackfill.jobs) RETURNS pgbackfill.jobs
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF job.status IN ('queued', 'paused') THEN
+        job.status := CASE job.desired_state WHEN 'run' THEN 'queued' WHEN 'pause' THEN 'paused' ELSE 'cancelled' END;
+        IF job.status = 'cancelled' THEN
+            job.finished_at := clock_timestamp();
+        END IF;
+    END IF;
+    RETURN job;
+END $$;
+
+-- Checks a whole row and fills in what pgbackfill writes.
+CREATE FUNCTION pgbackfill.check_job(job pgbackfill.jobs) RETURNS pgbackfill.jobs
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    job.status := 'queued';
+    job.error := NULL;
+    job.enqueued_by := session_user;
+    job.enqueued_at := clock_timestamp();
+    job.started_at := NULL;
+    job.finished_at := NULL;
+    job.relation := NULL;
+    job.root_relation := NULL;
+    job.claim_xid := NULL;
+    job.prepared_at := NULL;
+    job.wait_reason := NULL;
+    job.wait_since := NULL;
+    -- A second run of a migration: the unique index settles it, by an error or by ON CONFLICT. Should the other row
+    -- vanish meanwhile, jobs_checked refuses this one.
+    IF EXISTS (SELECT FROM pgbackfill.jobs AS j WHERE j.name = job.name) THEN
+        RETURN job;
+    END IF;
+    PERFORM pgbackfill.check_shape(job);
+    PERFORM pgbackfill.check_options(job.options);
+    PERFORM pgbackfill.check_settings(job.session_settings);
+    job.relation := pgbackfill.find_table(job.table_name, job.search_path);
+    job.root_relation := coalesce(pg_partition_root(job.relation), job.relation);
+    job.key_columns := pgbackfill.choose_key(job.relation, job.key_columns);
+    SELECT b.from_key, b.to_key INTO job.from_key, job.to_key
+    FROM pgbackfill.check_bounds(job.relation, job.key_columns, job.from_key, job.to_key) AS b;
+    PERFORM pgbackfill.check_clauses(job);
+    PERFORM pgbackfill.check_rights(job);
+    RETURN pgbackfill.settled(job);
+END $$;
+
+-- No search_path of its own, because it has to see the enqueuer's; hence every name is qualified and no operator used.
+-- The effective path is kept: "$user" would mean the work login later. Temporary tables come last, not first. A refusal
+-- is raised anew, so that people see its sentence without the stack of functions beneath it.
+CREATE FUNCTION pgbackfill.jobs_before_insert() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    refused_column  text;
+    refused_message text;
+    refused_hint    text;
+BEGIN
+    NEW.search_path := pgbackfill.path_text(pg_catalog.current_schemas(false));
+    NEW.time_zone := pg_catalog.current_setting('TimeZone');
+    BEGIN
+        NEW := pgbackfill.check_job(NEW);
+        RETURN NEW;
+    EXCEPTION WHEN SQLSTATE '22023' THEN
+        GET STACKED DIAGNOSTICS refused_column = COLUMN_NAME, refused_message = MESSAGE_TEXT,
+            refused_hint = PG_EXCEPTION_HINT;
+    END;
+    PERFORM pgbackfill.raise_refusal(refused_column, refused_message, refused_hint);
+END $$;
+
+CREATE FUNCTION pgbackfill.path_text(schemas name[]) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT string_agg(quote_ident(s), ', ' ORDER BY n)
+    FROM unnest(schemas || 'pg_temp'::name) WITH ORDINALITY AS u (s, n) WHERE s !~ '^pg_temp_'
+$$;
+
+-- The moves of jobs/states.py; a test compares the two.
+CREATE FUNCTION pgbackfill.status_moves() RETURNS TABLE (before text, after text)
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+    VALUES ('queued', 'running'), ('queued', 'paused'), ('queued', 'cancelled'),
+           ('running', 'paused'), ('running', 'cancelled'), ('running', 'failed'), ('running', 'succeeded'),
+           ('paused', 'queued'), ('paused', 'cancelled'),
+           ('verifying', 'cancelled'), ('verifying', 'failed'), ('verifying', 'succeeded'),
+           ('failed', 'queued'), ('cancelled', 'queued')
+$$;
+
+CREATE FUNCTION pgbackfill.refuse_finished(job_name text, status text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM pgbackfill.refuse('desired_state', format('job "%s" has %s; %s', job_name,
+        CASE status WHEN 'cancelled' THEN 'been cancelled' ELSE status END,
+        CASE status WHEN 'succeeded' THEN 'there is nothing left to do'
+            ELSE format('retry it with SELECT pgbackfill.retry(%L)', job_name) END));
+END $$;
+
+CREATE FUNCTION pgbackfill.jobs_before_update() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    frozen text;
+BEGIN
+    SELECT o.key INTO frozen FROM jsonb_each(to_jsonb(OLD)) AS o JOIN jsonb_each(to_jsonb(NEW)) AS n USING (key)
+    WHERE o.value IS DISTINCT FROM n.value AND o.key IN ('id', 'name', 'table_name', 'operation', 'set_clause',
+        'from_clause', 'where_clause', 'statement', 'target_table', 'handler', 'params', 'key_columns', 'from_key',
+        'to_key', 'session_settings', 'enqueued_by', 'enqueued_at', 'search_path', 'time_zone', 'relation',
+        'root_relation')
+    LIMIT 1;
+    IF frozen IS NOT NULL THEN
+        PERFORM pgbackfill.refuse(frozen, 'cannot be changed after INSERT; cancel this job and enqueue a new one');
+    END IF;
+    IF NEW.options IS DISTINCT FROM OLD.options THEN
+        PERFORM pgbackfill.check_options(NEW.options);
+    END IF;
+    IF NEW.desired_state IS NULL OR NEW.desired_state NOT IN ('run', 'pause', 'cancel') THEN
+        PERFORM pgbackfill.refuse('desired_state', format('must be run, pause or cancel, not "%s"', NEW.desired_state));
+    ELSIF NEW.status IS DISTINCT FROM OLD.status THEN
+        IF NOT EXISTS (SELECT FROM pgbackfill.status_moves() AS m
+                       WHERE m.before = OLD.status AND m.after = NEW.status) THEN
+            PERFORM pgbackfill.refuse('status', format('a %s job cannot become %s', OLD.status, NEW.status));
+        END IF;
+    ELSIF NEW.desired_state IS DISTINCT FROM OLD.desired_state THEN
+        IF OLD.status IN ('succeeded', 'failed', 'cancelled') THEN
+            PERFORM pgbackfill.refuse_finished(OLD.name, OLD.status);
+        END IF;
+        NEW := pgbackfill.settled(NEW);
+    END IF;
+    RETURN NEW;
+END $$;
+
+-- The last word on a row that was let through unchecked because its name was taken a moment ago.
+CREATE FUNCTION pgbackfill.jobs_checked() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RAISE EXCEPTION 'job "%" was deleted by somebody else meanwhile; insert it again', NEW.name
+        USING ERRCODE = 'serialization_failure';
+END $$;
+
+CREATE TRIGGER jobs_before_insert BEFORE INSERT ON pgbackfill.jobs
+    FOR EACH ROW EXECUTE FUNCTION pgbackfill.jobs_before_insert();
+CREATE TRIGGER jobs_before_update BEFORE UPDATE ON pgbackfill.jobs
+    FOR EACH ROW EXECUTE FUNCTION pgbackfill.jobs_before_update();
+CREATE TRIGGER jobs_checked AFTER INSERT ON pgbackfill.jobs
+    FOR EACH ROW WHEN (NEW.relation IS NULL) EXECUTE FUNCTION pgbackfill.jobs_checked();
