@@ -22,7 +22,7 @@ from pgbackfill.demo.shop import Verdict
 from pgbackfill.demo.stage import Stage
 from pgbackfill.demo.view import snapshot
 from pgbackfill.embedded import Scratch
-from pgbackfill.errors import PgbackfillError, UsageError
+from pgbackfill.errors import UsageError
 from pgbackfill.screen import Display
 
 DEFAULT_ROWS = 300_000
@@ -41,8 +41,8 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 def run_demo(rows: int = DEFAULT_ROWS, png: Path = DEFAULT_PNG, plain: bool = False) -> int:
     """Run the demonstration with `rows` orders and write a picture to `png`; the exit code.
 
-    0: every order was verified; 1: the job failed or a row is wrong; 128 + n: ended by signal n. Raises UsageError and
-    EmbeddedError, each with a sentence. Whatever happens, neither a process nor a folder remains.
+    0: every order was verified; 1: the job failed or a row is wrong; 128 + n: ended by signal n. Raises UsageError;
+    what goes wrong later comes in an ExceptionGroup. Whatever happens, neither a process nor a folder remains.
     """
     if rows < 1:
         raise UsageError(f"--rows must be at least 1, not {rows}.")
@@ -54,8 +54,6 @@ def run_demo(rows: int = DEFAULT_ROWS, png: Path = DEFAULT_PNG, plain: bool = Fa
     scratch = Scratch.of_process()
     try:
         code = anyio.run(_guarded, console, rows, png, plain)
-    except ExceptionGroup as group:
-        raise _first_sentence(group) from group
     finally:
         before = {number: signal.signal(number, signal.SIG_IGN) for number in SIGNALS}
         scratch.close()
@@ -64,15 +62,6 @@ def run_demo(rows: int = DEFAULT_ROWS, png: Path = DEFAULT_PNG, plain: bool = Fa
     if code > SIGNALLED:
         console.print("Interrupted: every process is stopped and the temporary folder deleted.")
     return code
-
-
-def _first_sentence(group: ExceptionGroup[Exception]) -> Exception:
-    """What to tell: one of our own errors where there is one, else whatever came first."""
-    ours, others = group.split(PgbackfillError)
-    found: Exception = ours or others or group
-    while isinstance(found, ExceptionGroup):
-        found = found.exceptions[0]
-    return found
 
 
 async def _guarded(console: Console, rows: int, png: Path, plain: bool) -> int:

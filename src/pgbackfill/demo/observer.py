@@ -13,6 +13,7 @@ import anyio
 import asyncpg
 
 from pgbackfill.control.wal_history import WalHistory
+from pgbackfill.demo.connection import connected
 from pgbackfill.demo.recording import Point, Recording
 from pgbackfill.demo.shop import JOB
 from pgbackfill.demo.stage import STANDBY
@@ -58,8 +59,7 @@ class Observer:
 
     async def watch(self) -> None:
         """Until cancelled."""
-        connection: asyncpg.Connection[Any] = await asyncpg.connect(self._dsn)
-        try:
+        async with connected(self._dsn) as connection:
             tick = 0
             while True:
                 lag_s = await self._lag(connection)
@@ -68,8 +68,6 @@ class Observer:
                     self._recording.add(self._point(row, lag_s))
                 tick += 1
                 await anyio.sleep(INTERVAL_S)
-        finally:
-            connection.terminate()
 
     async def read_traffic(self, process: subprocess.Popen[bytes]) -> None:
         """Until cancelled; raises EmbeddedError when the application ends."""

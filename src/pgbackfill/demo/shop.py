@@ -9,7 +9,8 @@ from string import Template
 from typing import Any
 
 import anyio
-import asyncpg
+
+from pgbackfill.demo.connection import connected
 
 JOB = "orders-summary"
 # Chunks of about 2000 rows of this job take near the default target time. The limits on lag are tighter than the
@@ -34,41 +35,29 @@ async def load(dsn: str, rows: int) -> None:
     """Create and fill the shop with `rows` orders; the two large tables at the same time."""
 
     async def build(table: str) -> None:
-        connection = await asyncpg.connect(dsn)
-        try:
+        async with connected(dsn) as connection:
             await connection.execute(_sql(table, rows=rows))
             await connection.execute(_sql(f"{table}_keys"))
-        finally:
-            await connection.close()
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(build, "orders")
         tasks.start_soon(build, "order_items")
-    connection = await asyncpg.connect(dsn)
-    try:
+    async with connected(dsn) as connection:
         await connection.execute(_sql("migration"))
         await connection.execute("VACUUM (ANALYZE)")
         # So that no checkpoint of the load falls into the measurement.
         await connection.execute("CHECKPOINT")
-    finally:
-        await connection.close()
 
 
 async def enqueue(dsn: str) -> None:
     """Insert the job, as a migration would."""
-    connection = await asyncpg.connect(dsn)
-    try:
+    async with connected(dsn) as connection:
         await connection.execute(_sql("job"), json.dumps(OPTIONS))
-    finally:
-        await connection.close()
 
 
 async def verify(dsn: str) -> Verdict:
     """Compare every order's summary with the expected one, computed independently of the job."""
-    connection = await asyncpg.connect(dsn)
-    try:
+    async with connected(dsn) as connection:
         row = await connection.fetchrow(_sql("verify"))
         assert row is not None
         return Verdict(row["rows"], row["wrong"])
-    finally:
-        await connection.close()

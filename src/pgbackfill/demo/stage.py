@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import asyncpg
 from anyio.abc import TaskGroup
 
 from pgbackfill.database.migrate import migrate
 from pgbackfill.demo import shop
+from pgbackfill.demo.connection import connected
 from pgbackfill.embedded import Binaries, EmbeddedError, Link, Scratch, Server
 
 POSTGRES_MAJOR = 18
@@ -58,13 +58,11 @@ class Stage:
         say(f"Postgres {POSTGRES_MAJOR} started in {time.monotonic() - started_s:.1f} s.")
 
         started_s = time.monotonic()
-        await _execute(primary.dsn(), f"CREATE DATABASE {DATABASE}")
+        async with connected(primary.dsn()) as connection:
+            await connection.execute(f"CREATE DATABASE {DATABASE}")
         await shop.load(primary.dsn(DATABASE), rows)
-        connection = await asyncpg.connect(primary.dsn(DATABASE))
-        try:
+        async with connected(primary.dsn(DATABASE)) as connection:
             await migrate(connection)
-        finally:
-            await connection.close()
         say(f"A shop with {rows:,} orders loaded in {time.monotonic() - started_s:.1f} s.")
 
         started_s = time.monotonic()
@@ -112,23 +110,12 @@ class Stage:
         )
 
 
-async def _execute(dsn: str, sql: str) -> None:
-    connection = await asyncpg.connect(dsn)
-    try:
-        await connection.execute(sql)
-    finally:
-        await connection.close()
-
-
 async def _wait_streaming(primary: Server) -> None:
-    connection = await asyncpg.connect(primary.dsn())
-    try:
+    query = "SELECT state = 'streaming' AND replay_lsn IS NOT NULL FROM pg_stat_replication WHERE application_name = $1"
+    async with connected(primary.dsn()) as connection:
         with anyio.move_on_after(STREAMING_TIMEOUT_S):
             while True:
-                query = "SELECT state = 'streaming' AND replay_lsn IS NOT NULL FROM pg_stat_replication"
-                if await connection.fetchval(f"{query} WHERE application_name = $1", STANDBY):
+                if await connection.fetchval(query, STANDBY):
                     return
                 await anyio.sleep(POLL_S)
-        raise EmbeddedError(f"the standby did not stream within {STREAMING_TIMEOUT_S:.0f} s.")
-    finally:
-        await connection.close()
+    raise EmbeddedError(f"the standby did not stream within {STREAMING_TIMEOUT_S:.0f} s.")

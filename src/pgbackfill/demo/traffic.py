@@ -11,11 +11,11 @@ import os
 import random
 import sys
 import time
-from typing import Any
 
 import anyio
-import asyncpg
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
+from pgbackfill.demo.connection import connected
 
 CLIENTS = 8
 TRANSACTIONS_PER_S = 200
@@ -40,15 +40,15 @@ async def _arrivals(due: MemoryObjectSendStream[float]) -> None:
 
 
 async def _client(dsn: str, rows: int, due: MemoryObjectReceiveStream[float], latencies_ms: list[float]) -> None:
-    connection: asyncpg.Connection[Any] = await asyncpg.connect(dsn, server_settings={"application_name": "shop"})
-    read, update = await connection.prepare(READ), await connection.prepare(UPDATE)
-    async for arrived_s in due:
-        order = random.randint(1, rows)
-        if random.random() < SHARE_OF_UPDATES:
-            await update.fetch(order, random.choice(("shipped", "returned")))
-        else:
-            await read.fetch(order)
-        latencies_ms.append((time.perf_counter() - arrived_s) * 1000)
+    async with connected(dsn, application_name="shop") as connection:
+        read, update = await connection.prepare(READ), await connection.prepare(UPDATE)
+        async for arrived_s in due:
+            order = random.randint(1, rows)
+            if random.random() < SHARE_OF_UPDATES:
+                await update.fetch(order, random.choice(("shipped", "returned")))
+            else:
+                await read.fetch(order)
+            latencies_ms.append((time.perf_counter() - arrived_s) * 1000)
 
 
 async def _report(latencies_ms: list[float]) -> None:
