@@ -52,6 +52,8 @@ def run_demo(rows: int = DEFAULT_ROWS, png: Path = DEFAULT_PNG, plain: bool = Fa
         raise UsageError(f"the picture cannot be written: there is no folder {png.absolute().parent}.")
     console = Console()
     scratch = Scratch.of_process()
+    # Matplotlib's caches would be a folder that remains.
+    os.environ.setdefault("MPLCONFIGDIR", str(scratch.path))
     try:
         code = anyio.run(_guarded, console, rows, png, plain)
     finally:
