@@ -89,7 +89,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         sources = _sources()
         if not sources:
             raise pytest.UsageError("No Postgres for the tests: pip install 'pgbackfill[dev]'.")
-        every = "integration" in Path(metafunc.definition.path).parts
+        newest = metafunc.definition.get_closest_marker("newest") is not None
+        every = "integration" in Path(metafunc.definition.path).parts and not newest
         metafunc.parametrize("postgres", sources if every else sources[-1:], indirect=True, scope="session")
 
 

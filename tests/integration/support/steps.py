@@ -1,0 +1,79 @@
+"""Drives a job chunk by chunk, so that a test can do something between two chunks or inside one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pgbackfill.control.options import PacingOptions
+from pgbackfill.database import jobs, prepare, ranges
+from pgbackfill.database.chunk import ChunkResult, ChunkTransaction
+from pgbackfill.database.types import Connection
+from pgbackfill.jobs.job import Claim, Job
+from pgbackfill.keyset.statement import Form
+from pgbackfill.worker.walk import open_walk
+
+from .field import Field
+
+LEASE_S = 30.0
+
+
+@dataclass
+class Steps:
+    """One claimed range of one started job. `connection` runs its chunks and nothing else."""
+
+    field: Field
+    job: Job
+    claim: Claim
+    connection: Connection
+    chunk: ChunkTransaction
+
+    @classmethod
+    async def begin(cls, field: Field, **row: Any) -> Steps:
+        """Enqueues a job, starts and prepares it, and claims its first range."""
+        job = await started(field, **row)
+        assert await prepare.waits_for(field.connection, job) is None
+        connection = await field.database.connect()
+        assert await prepare.prepare(field.connection, connection, job)
+        return await cls.take(field, job, connection)
+
+    @classmethod
+    async def take(cls, field: Field, job: Job, connection: Connection | None = None) -> Steps:
+        """Claims the next range of a prepared job."""
+        connection = connection or await field.database.connect()
+        claim = await claimed(field, job)
+        assert claim is not None
+        change, form = await open_walk(connection, job, claim)
+        return cls(
+            field, job, claim, connection, ChunkTransaction(connection, job, claim, change, form, lease_s=LEASE_S)
+        )
+
+    @property
+    def form(self) -> Form:
+        return self.chunk.form
+
+    async def run(self, rows: int, **options: Any) -> ChunkResult:
+        return await self.chunk.run(rows, PacingOptions(**options), sleep_s=0.0, rows_per_second=None)
+
+    async def finish(self, rows: int) -> int:
+        """Runs chunks to the end of the range; how many rows were changed."""
+        changed = 0
+        while True:
+            result = await self.run(rows)
+            changed += result.rows_changed
+            if result.finished:
+                return changed
+
+
+async def started(field: Field, **row: Any) -> Job:
+    """Enqueues a job and starts it; not prepared yet."""
+    job_id = await field.enqueue(**row)
+    assert await jobs.start_next(field.connection) is not None
+    return next(job for job in await jobs.active(field.connection) if job.id == job_id)
+
+
+async def claimed(
+    field: Field, job: Job, *, lease_s: float = LEASE_S, connection: Connection | None = None
+) -> Claim | None:
+    """Takes the next range of the job, if there is one to take."""
+    return await ranges.claim(connection or field.connection, job.id, worker_id=1, lease_s=lease_s, parallelism=1)
