@@ -12,8 +12,8 @@ from pgbackfill.control.sizer import Caps, ChunkSizer
 HOLD_POLL_S = 0.1
 """How soon to ask again while held: the interval at which replicas are polled."""
 
-WAIT_MAX_S = 1.0
-"""Longer sleeps are cut into pieces, so that retuning and pauses act within a second."""
+WAIT_MAX_S = 0.1
+"""Longer sleeps are cut into pieces of one poll, so that a new reading, a pause or another option acts at once."""
 
 BUDGET_S = 1.0
 """A chunk may cost at most this much of a rate limit, so that a small limit gives small chunks, not long gaps."""
@@ -45,7 +45,7 @@ class Controller:
         """Replace the job's options; they act from the next decision on."""
         self._options = options
         self._sizer.update(options)
-        self._sizer.cap(self._caps())
+        self._sizer.cap(self._budget())
 
     def next(self, *, now: float) -> Decision:
         """Run a chunk now, or wait and ask again."""
@@ -57,6 +57,7 @@ class Controller:
             return Wait(HOLD_POLL_S, self.hold.reason)
         seconds = max(
             self._ready_at - now,
+            self._governor.wait_s(self._options, now=now),
             self._wal.wait_s(self._options.max_wal_bytes_per_s, now=now),
             self._rows.wait_s(self._options.max_rows_per_s, now=now),
         )
@@ -64,13 +65,14 @@ class Controller:
             self._sleeping_since = now
             return Wait(min(seconds, WAIT_MAX_S))
         self.sleep_seconds, self._slept = self._slept, 0.0
-        self._sizer.cap(self._caps())
+        self._sizer.cap(self._caps(now))
         return RunChunk(self._sizer.rows())
 
     def finished(self, sample: ChunkSample, *, now: float) -> None:
         """Take in what a chunk cost. Time in which the job was held is in no sample and counts nowhere."""
         seconds = max(0.0, sample.seconds)
         self._sizer.observe(sample)
+        self._governor.spent(sample.wal_bytes, seconds, self._options, now=now)
         since = now - seconds
         self._wal.spend(sample.wal_bytes, self._options.max_wal_bytes_per_s, since=since, now=now)
         if sample.outcome is Outcome.COMMITTED:
@@ -78,7 +80,11 @@ class Controller:
         duty = min(self._options.duty_max, self._governor.speed(self._options, now=now))
         self._ready_at = now + seconds * (1.0 / duty - 1.0)
 
-    def _caps(self) -> Caps:
+    def _caps(self, now: float) -> Caps:
+        governed, budget = self._governor.caps(self._options, now=now), self._budget()
+        return Caps(governed.time_ratio, min(governed.wal_bytes, budget.wal_bytes), budget.rows)
+
+    def _budget(self) -> Caps:
         options = self._options
         return Caps(
             wal_bytes=BUDGET_S * (options.max_wal_bytes_per_s or float("inf")),

@@ -4,20 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pgbackfill.control.holds import Hold, Latch, exceeded, unknown
+from pgbackfill.control.aimd import Aimd
+from pgbackfill.control.bucket import Bucket
+from pgbackfill.control.fleet import UNKNOWN_SPEED, Fleet
+from pgbackfill.control.holds import Hold
+from pgbackfill.control.latches import Latches
+from pgbackfill.control.latency import Latency, chunk_share, speed_share
 from pgbackfill.control.options import PacingOptions
-from pgbackfill.control.replica import Replica, ReplicaStatus
+from pgbackfill.control.replica import ReplicaStatus
 from pgbackfill.control.signals import Level, Limits, Reading, Signal, SignalStatus
-from pgbackfill.control.wal_history import WalHistory
+from pgbackfill.control.sizer import Caps
+from pgbackfill.control.usage import Usage
 
-LATCHES_MAX = 256
-"""Latches are kept per signal and pair of limits; live retuning makes new ones, so the oldest are dropped."""
+STEERED_MAX = 256
+"""AIMD variables are kept per signal and pair of limits; live retuning makes new ones, so the oldest are dropped."""
 
-UNKNOWN_SPEED = 0.25
-"""While a signal is unknown the work runs at a quarter: slow at once, without stopping for one lost poll."""
+ACHIEVED_WINDOW_S = 1.0
+"""The share of the time spent in chunks is taken over this: several chunks and sleeps."""
 
-SLOWEST_SPEED = 0.1
-"""Reached at the hard limit; below it the work is held."""
+CHUNK_QUEUE_SHARE = 0.5
+"""A chunk writes at most this part of the queue target at the current pace, so that chunks do not make the queue."""
+
+CHUNK_WAL_MIN_BYTES = 64 << 10
+"""Some 80 plain rows; below this the round trips of a chunk cost more than its rows."""
 
 
 class Governor:
@@ -25,15 +34,21 @@ class Governor:
 
     def __init__(self, options: PacingOptions) -> None:
         self._options = options
+        self._usage = Usage()
+        self._fleet = Fleet(self._usage)
         self._signals: dict[str, Signal] = {}
-        self._replicas: dict[str, Replica] = {}
-        self._expected: frozenset[str] = frozenset()
-        self._latches: dict[tuple[str, float, float], Latch] = {}
-        self._history = WalHistory()
+        self._latencies: dict[str, Latency] = {}
+        self._latches = Latches()
+        self._steered: dict[tuple[str, float, float], Aimd] = {}
+        self._debt = Bucket()
 
     def update(self, options: PacingOptions) -> None:
         """Replace the daemon's own options; a job's are given with each question."""
         self._options = options
+
+    def set_lanes(self, total: int, own: int) -> None:
+        """Live lanes of all daemons of this database, and of this one: the capacity is divided by them."""
+        self._fleet.set_lanes(total, own)
 
     def observe(self, reading: Reading, limits: Limits | None, *, now: float) -> None:
         """Take in one poll of a signal. A reading without a value makes the signal unknown."""
@@ -42,15 +57,16 @@ class Governor:
             signal = self._signals[reading.name] = Signal(reading.name, now=now)
         signal.observe(reading, limits)
 
-    def forget(self, name: str) -> None:
-        """Drop a signal or a replica that somebody took away on purpose."""
-        self._signals.pop(name, None)
-        self._replicas.pop(name, None)
-        self._expected -= {name}
+    def observe_latency(self, name: str, seconds: float | None, *, now: float, interval: float = 1.0) -> None:
+        """Take in one canary query's latency in seconds; its limits are ratios to its own baseline."""
+        latency = self._latencies.get(name)
+        if latency is None:
+            latency = self._latencies[name] = Latency(name, now=now)
+        latency.observe(seconds, busy_share=self._achieved(now), now=now, interval=interval)
 
     def observe_wal(self, lsn: int, timeline: int | None, *, now: float) -> None:
         """Note where the primary's WAL stands; call it before `observe_replica` with the same `now`."""
-        self._history.observe(lsn, timeline, now=now)
+        self._fleet.observe_wal(lsn, timeline, now=now)
 
     def observe_replica(
         self,
@@ -66,10 +82,9 @@ class Governor:
 
         `lag_s` is a lag measured by other means; `interval` how often this is promised to be called, in seconds.
         """
-        replica = self._replicas.get(name)
-        if replica is None:
-            replica = self._replicas[name] = Replica(name, now=now)
-        replica.observe(self._history, replay_lsn=replay_lsn, state=state, now=now, lag_s=lag_s, interval=interval)
+        self._fleet.observe_replica(
+            name, replay_lsn=replay_lsn, state=state, lag_s=lag_s, interval=interval, options=self._options, now=now
+        )
 
     def expect(self, names: Iterable[str], *, now: float) -> None:
         """Name the replicas that must be there: one that is not is unknown, then a hold.
@@ -77,130 +92,159 @@ class Governor:
         Call it when the list of names is known, not with what each poll found. Those not named are dropped until
         they are seen again.
         """
-        self._expected = frozenset(names)
-        for name in sorted(self._expected - self._replicas.keys()):
-            self._replicas[name] = Replica(name, now=now)
-        for name in self._replicas.keys() - self._expected:
-            del self._replicas[name]
+        self._fleet.expect(names, now=now)
+
+    def forget(self, name: str) -> None:
+        """Drop a signal or a replica that somebody took away on purpose."""
+        self._signals.pop(name, None)
+        self._latencies.pop(name, None)
+        self._fleet.forget(name)
+
+    def spent(self, wal_bytes: int, seconds: float, options: PacingOptions, *, now: float) -> None:
+        """Note a chunk that has just ended, whatever its outcome."""
+        self._usage.add(wal_bytes, since=now - seconds, now=now)
+        self._debt.spend(wal_bytes, self.pace(options, now=now), since=now - seconds, now=now)
 
     def hold(self, options: PacingOptions, *, now: float) -> Hold | None:
         """Why a job with these options must not run now: the oldest of the holds; None if it may."""
-        holds = [*self._signal_holds(now), *self._replica_holds(options, now)]
-        return min(holds, key=lambda hold: (hold.since, hold.reason), default=None)
+        self.speed(options, now=now)  # what led to a hold lowers the speed before it begins
+        holds = []
+        for signal in self._signals.values():
+            if signal.limits is not None:
+                reading = signal.reading
+                holds.append(
+                    self._latches.update(
+                        signal.name, signal.name, reading.detail, signal.level(now), signal.fresh, reading.value,
+                        reading.unit, signal.limits, now=now,
+                    )
+                )  # fmt: skip
+        for latency in self._latencies.values():
+            limits = latency.limits(options) or Limits(0.0, 0.0)
+            level = _latency_level(latency, limits, now)
+            holds.append(
+                self._latches.update(
+                    latency.name, latency.name, "", level, latency.fresh, latency.value_s, "s", limits,
+                    now=now, key_limits=Limits(options.latency_soft_ratio, options.latency_hard_ratio),
+                )
+            )  # fmt: skip
+        lag = Limits(options.lag_soft_s, options.lag_hard_s)
+        for replica in self._fleet:
+            level = self._fleet.level(replica, lag, now)
+            holds.append(
+                self._latches.update(
+                    "replica_lag", f"replica_lag/{replica.name}", replica.name, level, replica.fresh, replica.lag_s,
+                    "s", lag, now=now,
+                )
+            )  # fmt: skip
+        closed = [hold for hold in holds if hold is not None]
+        return min(closed, key=lambda hold: (hold.since, hold.reason), default=None)
+
+    def pace(self, options: PacingOptions, *, now: float) -> float | None:
+        """WAL bytes per second that this daemon may write; None where nothing limits it."""
+        return self._fleet.pace(options, now=now)
+
+    @property
+    def capacity(self) -> float | None:
+        """WAL bytes per second of the slowest replica; None until a queue has shown it."""
+        return self._fleet.capacity
+
+    def wait_s(self, options: PacingOptions, *, now: float) -> float:
+        """Seconds until the lanes of this daemon have paid for the WAL that they wrote."""
+        return self._debt.wait_s(self.pace(options, now=now), now=now)
 
     def speed(self, options: PacingOptions, *, now: float) -> float:
-        """How fast a job may go, as a share of full speed: 1 when healthy, down to `SLOWEST_SPEED`."""
-        lag = Limits(options.lag_soft_s, options.lag_hard_s)
+        """The largest share of its time that a lane may spend in chunks, as the signals that are not queues have it."""
         speeds = [1.0]
-        for replica in self._replicas.values():
-            level = self._replica_level(replica, lag, now)
-            speeds.append(_speed(level, replica.lag_s, lag))
         speeds.extend(
-            _speed(signal.level(now), signal.reading.value, signal.limits)
+            self._steer(signal.name, signal.level(now), signal.reading.value, signal.limits, signal.limits, now)
             for signal in self._signals.values()
             if signal.limits is not None
         )
-        return min(speeds)
+        lag = Limits(options.lag_soft_s, options.lag_hard_s)
+        for replica in self._fleet:
+            level = self._fleet.level(replica, lag, now)
+            if level is Level.UNKNOWN:
+                speeds.append(UNKNOWN_SPEED)
+            elif replica.backlog_bytes is None:
+                speeds.append(self._steer(f"replica_lag/{replica.name}", level, replica.lag_s, lag, lag, now))
+        return min([*speeds, speed_share(self._effort(options, now))])
+
+    def caps(self, options: PacingOptions, *, now: float) -> Caps:
+        """Limits on the next chunk: latency shrinks its time, a slow path its WAL."""
+        pace = self.pace(options, now=now)
+        wal = float("inf")
+        if pace is not None:
+            share = CHUNK_QUEUE_SHARE * options.queue_target_s / self._fleet.lanes_own
+            wal = max(CHUNK_WAL_MIN_BYTES, pace * share)
+        return Caps(time_ratio=chunk_share(self._effort(options, now)), wal_bytes=wal)
 
     def signals(self, now: float) -> list[SignalStatus]:
         """Every signal for display, replicas among them, under the daemon's own limits."""
         lag = Limits(self._options.lag_soft_s, self._options.lag_hard_s)
         rows = [
             SignalStatus(
-                "replica_lag",
-                replica.lag_s,
-                "s",
-                lag.soft,
-                lag.hard,
-                replica.fresh.age(now),
-                self._replica_level(replica, lag, now),
-                replica.name,
+                "replica_lag", replica.lag_s, "s", lag.soft, lag.hard, replica.fresh.age(now),
+                self._fleet.level(replica, lag, now), replica.name,
             )
-            for replica in self._replicas.values()
-        ]
+            for replica in self._fleet
+        ]  # fmt: skip
+        for latency in self._latencies.values():
+            bounds = latency.limits(self._options)
+            soft, hard = (bounds.soft, bounds.hard) if bounds else (None, None)
+            level = _latency_level(latency, bounds, now)
+            rows.append(SignalStatus(latency.name, latency.value_s, "s", soft, hard, latency.fresh.age(now), level))
         for name, signal in self._signals.items():
-            limits = signal.limits
+            soft, hard = (signal.limits.soft, signal.limits.hard) if signal.limits else (None, None)
+            reading, age = signal.reading, signal.fresh.age(now)
             rows.append(
-                SignalStatus(
-                    name,
-                    signal.reading.value,
-                    signal.reading.unit,
-                    limits.soft if limits else None,
-                    limits.hard if limits else None,
-                    signal.fresh.age(now),
-                    signal.level(now),
-                    signal.reading.detail,
-                )
+                SignalStatus(name, reading.value, reading.unit, soft, hard, age, signal.level(now), reading.detail)
             )
         return sorted(rows, key=lambda row: (row.name, row.detail))
 
     def replicas(self, now: float) -> list[ReplicaStatus]:
         """Every replica for display; what is stale is None."""
-        return [
-            ReplicaStatus(replica.name, replica.state, replica.lag_s, replica.backlog_bytes, replica.drain_rate)
-            if replica.fresh.unknown_for(now) is None
-            else ReplicaStatus(replica.name, replica.state, None, None, None)
-            for _, replica in sorted(self._replicas.items())
-        ]
+        return self._fleet.status(now)
 
-    def _signal_holds(self, now: float) -> list[Hold]:
-        holds = []
-        for name, signal in self._signals.items():
-            limits = signal.limits
-            if limits is None:
-                continue
-            level = Level.HARD if signal.fresh.must_hold(now) else signal.level(now)
-            latch = self._latch(name, limits)
-            if latch.update(level, now=now) and latch.since is not None:
-                if level in (Level.SOFT, Level.HARD):
-                    reading = signal.reading
-                    latch.reason = _reason(name, signal, reading.value, limits, reading.unit, reading.detail, now)
-                holds.append(Hold(latch.reason, latch.since, name))
-        return holds
+    def _effort(self, options: PacingOptions, now: float) -> float:
+        """What latency leaves: 1 is full chunks at full speed, 0.5 the smallest chunks, 0 a standstill."""
+        efforts = [1.0]
+        key = Limits(options.latency_soft_ratio, options.latency_hard_ratio)
+        for latency in self._latencies.values():
+            limits = latency.limits(options)
+            level = _latency_level(latency, limits, now)
+            if level is Level.UNKNOWN or limits is None:
+                efforts.append(UNKNOWN_SPEED / 2)
+            else:
+                efforts.append(self._steer(latency.name, level, latency.value_s, limits, key, now, effort=True))
+        return min(efforts)
 
-    def _replica_holds(self, options: PacingOptions, now: float) -> list[Hold]:
-        limits = Limits(options.lag_soft_s, options.lag_hard_s)
-        holds = []
-        for name, replica in self._replicas.items():
-            level = Level.HARD if replica.fresh.must_hold(now) else self._replica_level(replica, limits, now)
-            latch = self._latch(f"replica_lag/{name}", limits)
-            if latch.update(level, now=now) and latch.since is not None:
-                if level in (Level.SOFT, Level.HARD):
-                    latch.reason = _reason("replica_lag", replica, replica.lag_s, limits, "s", name, now)
-                holds.append(Hold(latch.reason, latch.since, "replica_lag"))
-        return holds
+    def _steer(
+        self,
+        name: str,
+        level: Level,
+        value: float | None,
+        limits: Limits,
+        key: Limits,
+        now: float,
+        effort: bool = False,
+    ) -> float:
+        if level is Level.UNKNOWN:
+            return UNKNOWN_SPEED
+        aimd = self._steered.pop((name, key.soft, key.hard), None) or Aimd()
+        self._steered[name, key.soft, key.hard] = aimd
+        if len(self._steered) > STEERED_MAX:
+            del self._steered[next(iter(self._steered))]
+        achieved = self._achieved(now)
+        if effort and achieved > 0:
+            achieved = 1.0  # of an effort, chunk size is a part; the share of time says nothing about it
+        return aimd.update(level, value, limits, achieved=achieved, now=now)
 
-    def _replica_level(self, replica: Replica, limits: Limits, now: float) -> Level:
-        if replica.fresh.unknown_for(now) is not None or replica.lag_s is None:
-            return Level.UNKNOWN
-        level = limits.level(replica.lag_s)
-        # "At least" a small lag may be any lag.
-        return Level.UNKNOWN if replica.at_least and level is Level.OK else level
-
-    def _latch(self, name: str, limits: Limits) -> Latch:
-        key = (name, limits.soft, limits.hard)
-        latch = self._latches.pop(key, None) or Latch()
-        self._latches[key] = latch
-        if len(self._latches) > LATCHES_MAX:
-            del self._latches[next(iter(self._latches))]
-        return latch
+    def _achieved(self, now: float) -> float:
+        share = self._usage.busy_share(now - ACHIEVED_WINDOW_S, now) / self._fleet.lanes_own
+        return min(1.0, share)
 
 
-def _reason(
-    name: str, source: Signal | Replica, value: float | None, limits: Limits, unit: str, detail: str, now: float
-) -> str:
-    seconds = source.fresh.unknown_for(now)
-    if seconds is not None or value is None:
-        return unknown(name, seconds or 0.0, detail)
-    return exceeded(name, value, limits, unit, detail)
-
-
-def _speed(level: Level, value: float | None, limits: Limits) -> float:
-    if level is Level.UNKNOWN or value is None:
-        return UNKNOWN_SPEED
-    if level is Level.OK:
-        return 1.0
-    if limits.hard in (limits.soft, float("inf"), float("-inf")):
-        return SLOWEST_SPEED
-    excess = (value - limits.soft) / (limits.hard - limits.soft)
-    return max(SLOWEST_SPEED, 1.0 - (1.0 - SLOWEST_SPEED) * excess)
+def _latency_level(latency: Latency, limits: Limits | None, now: float) -> Level:
+    if latency.fresh.unknown_for(now) is not None or latency.value_s is None or limits is None:
+        return Level.UNKNOWN
+    return limits.level(latency.value_s)

@@ -42,6 +42,9 @@ class Replica:
         self.fresh = Freshness(now=now)
         self.at_least = False
         self.lag_s: float | None = None
+        """The larger of measured and expected lag: what the limits are compared with."""
+        self.measured_lag_s: float | None = None
+        """Without the expectation."""
         self.backlog_bytes: int | None = None
         self.drain_rate: float | None = None
         self._replayed: deque[tuple[float, int]] = deque()
@@ -69,7 +72,8 @@ class Replica:
         if not known:
             return
         self.at_least = true_lag is not None and true_lag.at_least
-        candidates = [lag for lag in (true_lag.seconds if true_lag else None, lag_s) if lag is not None]
+        measured = [lag for lag in (true_lag.seconds if true_lag else None, lag_s) if lag is not None]
+        candidates = list(measured)
         if replay_lsn is not None and true_lag is not None:
             self.backlog_bytes = history.backlog_bytes(replay_lsn)
             self._note(replay_lsn, now)
@@ -77,6 +81,7 @@ class Replica:
             if expected is not None:
                 candidates.append(expected)
         self.lag_s = max(candidates)
+        self.measured_lag_s = max(measured)
 
     def expected_lag_s(self, now: float) -> float | None:
         """Backlog over drain rate: how long the WAL written now will have to wait.

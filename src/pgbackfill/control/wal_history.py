@@ -85,13 +85,23 @@ class WalHistory:
         stood_at = start + (end - start) * (replay_lsn - low) / (high - low)
         return Lag(max(0.0, now - stood_at))
 
-    def rate(self, *, now: float, window_s: float) -> float | None:
-        """WAL bytes per second that the primary wrote over about the last `window_s`; None if it is not known."""
-        if len(self._lsns) < 2:
+    def begins(self, at: float) -> float:
+        """`at`, or the time of the first point where that is later."""
+        return max(at, self._times[0]) if self._times else at
+
+    def rate_between(self, start: float, end: float) -> float | None:
+        """WAL bytes per second between two times, interpolated; None outside the history."""
+        if not self._times or start < self._times[0] or end <= start:
             return None
-        first = max(0, min(bisect_right(self._times, now - window_s) - 1, len(self._times) - 2))
-        seconds = self._times[-1] - self._times[first]
-        return (self._lsns[-1] - self._lsns[first]) / seconds if seconds > 0 else None
+        return (self._position(end) - self._position(start)) / (end - start)
+
+    def _position(self, at: float) -> float:
+        after = bisect_right(self._times, at)
+        if after == len(self._times):
+            return float(self._lsns[-1])
+        start, end = self._times[after - 1], self._times[after]
+        low, high = self._lsns[after - 1], self._lsns[after]
+        return low + (high - low) * (at - start) / (end - start)
 
     def _trim(self, now: float) -> None:
         if self._times[0] < now - HORIZON_S:

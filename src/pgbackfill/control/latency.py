@@ -1,0 +1,86 @@
+"""Canary latency: what a foreground query feels, against its own baseline."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+
+from pgbackfill.control.options import PacingOptions
+from pgbackfill.control.signals import Freshness, Limits
+
+MEAN_S = 2.0
+MEAN_OF_MIN = 5
+"""Mean of the polls of so long, at least so many, without the largest: single queries jitter more than we may cause.
+
+Not the median: with chunks half of the time every second query meets one, and a median would jump between the two.
+"""
+
+IDLE_SHARE = 0.1
+"""With less of the time spent in chunks than this, latency is the foreground's own."""
+
+BASELINE_UP_S = 30.0
+BASELINE_DOWN_S = 5.0
+"""The baseline follows an idle server's latency within half a minute up, and any lower latency at once, nearly."""
+
+
+class Latency:
+    """One canary: its trimmed mean of late (seconds) and the baseline it has without us."""
+
+    def __init__(self, name: str, *, now: float) -> None:
+        self.name = name
+        self.fresh = Freshness(now=now)
+        self.baseline_s: float | None = None
+        self.value_s: float | None = None
+        self._recent: deque[tuple[float, float]] = deque()
+        self._at = now
+
+    def observe(self, seconds: float | None, *, busy_share: float, now: float, interval: float) -> None:
+        """Note one canary; `busy_share` is the share of the time that our chunks took since the last ones."""
+        good = seconds is not None and math.isfinite(seconds) and seconds >= 0
+        self.fresh.reading(good=good, at=now, interval=interval)
+        if not good or seconds is None:
+            return
+        self._recent.append((now, seconds))
+        while len(self._recent) > MEAN_OF_MIN and self._recent[0][0] < now - MEAN_S:
+            self._recent.popleft()
+        values = [value for _, value in self._recent]
+        self.value_s = seconds if len(values) == 1 else (sum(values) - max(values)) / (len(values) - 1)
+        elapsed, self._at = max(0.0, now - self._at), now
+        if self.baseline_s is None:
+            self.baseline_s = self.value_s
+        elif self.value_s < self.baseline_s:
+            self.baseline_s += (1.0 - math.exp(-elapsed / BASELINE_DOWN_S)) * (self.value_s - self.baseline_s)
+        elif busy_share < IDLE_SHARE:
+            self.baseline_s += (1.0 - math.exp(-elapsed / BASELINE_UP_S)) * (self.value_s - self.baseline_s)
+
+    def limits(self, options: PacingOptions) -> Limits | None:
+        """Soft and hard limit in seconds: a ratio to the baseline, and never less than the slack above it.
+
+        The slack grows with the ratios, so that the hard limit stays above the soft one on a fast server.
+        """
+        if self.baseline_s is None:
+            return None
+        slack = options.latency_slack_ms / 1000
+        hard_slack = slack * options.latency_hard_ratio / options.latency_soft_ratio
+        return Limits(
+            max(self.baseline_s * options.latency_soft_ratio, self.baseline_s + slack),
+            max(self.baseline_s * options.latency_hard_ratio, self.baseline_s + hard_slack),
+        )
+
+
+CHUNK_SHARE_MIN = 0.1
+"""Chunks shrink to a tenth of their target time before the speed falls: 10 ms by default, 1 % of it overhead."""
+
+CHUNKS_FIRST = 0.5
+"""The upper half of the range of one AIMD variable shrinks chunks, the lower half lowers the speed."""
+
+
+def chunk_share(effort: float) -> float:
+    """Share of the chunk's target time at an effort between 0 and 1."""
+    above = min(1.0, max(0.0, (effort - CHUNKS_FIRST) / (1.0 - CHUNKS_FIRST)))
+    return float(CHUNK_SHARE_MIN ** (1.0 - above))
+
+
+def speed_share(effort: float) -> float:
+    """Share of full speed at an effort between 0 and 1: 1 until the chunks are as small as they get."""
+    return min(1.0, effort / CHUNKS_FIRST)

@@ -1,0 +1,228 @@
+"""The pace that one replica allows: a network path with a capacity and a standing queue.
+
+As BBR and LEDBAT (RFC 6817) do: take the drain rate seen while a queue stands as the capacity, run at the own share of
+it, steer the queue to a small target. While no queue stands nothing is known about the capacity but that it is more,
+so the pace probes upward exponentially.
+
+`docs/decisions/0010-pace-law.md` derives the constants; the simulations hold them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass
+
+TRACKING_S = 0.5
+"""First-order tracking of capacity and share, up and down: as long as the window of the drain rate."""
+
+QUEUE_GAIN = 0.5
+"""Pace falls by half of the relative error of the queue. Damping 0.56 at a 0.2 s queue and 0.5 s of tracking."""
+
+GAIN_MIN, GAIN_MAX = 0.3, 1.3
+"""The queue term alone never changes the pace by more (measured on the prototype)."""
+
+GAIN_ABOVE_SOFT = 0.1
+"""Above the soft limit of the lag the queue is drained before anything else."""
+
+FAIR_SHARE = 0.03
+"""Every daemon adds this share of the capacity, big or small: with the proportional decrease it makes strangers equal.
+
+It costs a standing queue that is 6 % above the target for one daemon, 24 % for four.
+"""
+
+PROBE_PER_S = 2.8
+"""Exponent of probing: twice as much every 0.25 s. In the 0.35 s until a queue is seen it builds 0.17 s of queue."""
+
+SHALLOW = 0.25
+SHALLOW_PROBE_PER_S = 1.4
+"""A queue more than a quarter below its target may be no queue but a path: probe on, at most half as fast."""
+
+PROBE_ABOVE_KNEE = 0.25
+"""Above the rate at which a queue last stood, probing starts this much slower and doubles every second."""
+
+FLOOR_BYTES_PER_S = float(1 << 20)
+"""Never slower than this (or a tenth of the known capacity) unless held: without a flow nothing is learned."""
+
+FLOOR_SHARE = 0.1
+FLOOR_MIN_BYTES_PER_S = float(64 << 10)
+
+STANDING_SHARE = 0.25
+"""A queue stands when it exceeds this share of its target."""
+
+STANDING_MIN_BYTES = 16 << 10
+"""Two pages outstanding are WAL in flight."""
+
+STOOD_S = 0.3
+"""The drain rate counts as capacity once a queue stood for so long: most of its window."""
+
+STOPPED_SHARE = 0.05
+"""A replica that drains less than this part of its capacity has stopped: that is for the limits on lag to see.
+
+What it could do before is kept; what it can do now is learned while it catches up.
+"""
+
+OWN_SHARE_MIN = 0.05
+"""With less of the WAL than this our own flow says nothing about our share."""
+
+WINDUP = 2.0
+"""The pace runs no further ahead of what is achieved: a job that is itself the bottleneck stores up no speed."""
+
+MEMORY_HALF_LIFE_S = 30.0
+"""How long a rate that once worked is trusted after a hold."""
+
+STARVED_S = 2.0
+"""A lag that stays while we run at the floor is the length of the path, not our queue."""
+
+STARVED_QUEUES = 1.5
+"""A real queue settles below this many targets."""
+
+PATH_POLLS = 5
+"""Bursts make the lag a sawtooth that begins at zero, so the path is the largest lag of so many polls."""
+
+SHORT_PATH_S = 0.05
+"""A shorter path counts as none: in one data centre, where daemons must not differ by what they happened to measure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """What one poll says. Rates in WAL bytes per second; `own` is ours, all lanes of the database's daemons."""
+
+    lag_s: float
+    backlog_bytes: int
+    drain: float | None
+    total: float
+    own: float
+    own_now: float
+    """`own` over a shorter time: what the last chunks achieved."""
+
+
+class Path:
+    """Learns at every poll of the replica; `pace` may be asked at any time, for any queue target."""
+
+    def __init__(self) -> None:
+        self.capacity: float | None = None
+        self.base = FLOOR_BYTES_PER_S
+        self.queue_s = 0.0
+        self.interval_s = 0.1
+        self._path_s = 0.0
+        self._at_first = PATH_POLLS
+        self._at: float | None = None
+        self._standing_since: float | None = None
+        self._clear_since: float | None = None
+        self._starved_since: float | None = None
+        self._starved_lags = (math.inf, 0.0)
+        self._lags: deque[float] = deque(maxlen=PATH_POLLS)
+        self._knee = math.inf
+        self._memory = 0.0
+
+    def poll(self, flow: Flow, *, target_s: float, soft_s: float, now: float) -> None:
+        """Take in one poll, made under the given queue target and soft limit of the lag (seconds)."""
+        seconds = 0.0 if self._at is None else now - self._at
+        if seconds <= 0 and self._at is not None:
+            return
+        self._at = now
+        if seconds > 0:
+            self.interval_s += 0.3 * (min(seconds, 30.0) - self.interval_s)
+        self._measure_queue(flow, target_s, soft_s, now)
+        weight = 1.0 - math.exp(-seconds / TRACKING_S)
+        self._memory *= 0.5 ** (seconds / MEMORY_HALF_LIFE_S)
+        if flow.backlog_bytes < STANDING_MIN_BYTES or self.queue_s < STANDING_SHARE * target_s:
+            self._standing_since = None
+            self._clear_since = now if self._clear_since is None else self._clear_since
+            self._probe(flow, soft_s, seconds, now)
+            return
+        self._clear_since = None
+        if self._standing_since is None:
+            self._standing_since = now
+        stopped = flow.drain is not None and flow.drain < STOPPED_SHARE * (self.capacity or 0.0)
+        if flow.drain is not None and not stopped and now - self._standing_since >= STOOD_S:
+            self._follow(flow, flow.drain, weight)
+            room = max(0.0, 1.0 - self.queue_s / target_s - SHALLOW)
+            self.base *= math.exp(SHALLOW_PROBE_PER_S * room * min(seconds, 1.0))
+
+    def pace(self, *, target_s: float, soft_s: float) -> float:
+        """WAL bytes per second that all lanes together may write."""
+        gain = min(QUEUE_GAIN, QUEUE_GAIN * target_s / self.interval_s)
+        factor = 1.0 + gain * (target_s - self.queue_s) / target_s
+        factor = min(max(factor, GAIN_MIN), GAIN_MAX)
+        if self.queue_s + self.path_s > soft_s:
+            factor = GAIN_ABOVE_SOFT
+        return max(self.base * factor + FAIR_SHARE * (self.capacity or 0.0), self.floor)
+
+    @property
+    def floor(self) -> float:
+        known = max(self.capacity or 0.0, self._memory)
+        if known <= 0:
+            return FLOOR_BYTES_PER_S
+        return min(FLOOR_BYTES_PER_S, max(FLOOR_MIN_BYTES_PER_S, FLOOR_SHARE * known))
+
+    def _measure_queue(self, flow: Flow, target_s: float, soft_s: float, now: float) -> None:
+        lag = flow.lag_s
+        if self.capacity and flow.backlog_bytes:
+            lag = max(lag, min(flow.backlog_bytes / self.capacity, 2 * soft_s))
+        if flow.backlog_bytes > 0:
+            self._measure_path(flow, target_s, soft_s, now)
+        self.queue_s = max(0.0, lag - self.path_s)
+
+    @property
+    def path_s(self) -> float:
+        """How long WAL travels when no queue stands, in seconds."""
+        return self._path_s if self._path_s >= SHORT_PATH_S else 0.0
+
+    def _measure_path(self, flow: Flow, target_s: float, soft_s: float, now: float) -> None:
+        """The length of the path: the lag at our first small flow, or one that stays while we starve on it.
+
+        Only where nobody else writes more than we do: otherwise it may be their queue, and latecomers would stack
+        their queues on one another. Any smaller lag later corrects it.
+        """
+        self._lags.append(flow.lag_s)
+        lag = max(self._lags)
+        if self._at_first > 0 and flow.own > 0:
+            self._at_first -= 1
+            if self._at_first == 0 and flow.total <= 2 * flow.own <= 4 * FLOOR_BYTES_PER_S:
+                self._path_s = min(lag, soft_s / 2)
+        self._path_s = min(self._path_s, lag)
+        alone = 0 < flow.total <= 2 * flow.own and flow.own <= 1.5 * self.floor
+        low, high = min(self._starved_lags[0], lag), max(self._starved_lags[1], lag)
+        if not alone or lag < self._path_s + STARVED_QUEUES * target_s:
+            self._starved_since, self._starved_lags = None, (math.inf, 0.0)
+        elif self._starved_since is None or low < 0.7 * high:
+            self._starved_since, self._starved_lags = now, (lag, lag)
+        else:
+            self._starved_lags = (low, high)
+            if now - self._starved_since >= STARVED_S:
+                self._path_s = min(low, soft_s / 2)
+
+    def _follow(self, flow: Flow, drain: float, weight: float) -> None:
+        """A queue stands, so the drain rate is the capacity, and we know what part of it was ours."""
+        self.capacity = drain if self.capacity is None else self.capacity + weight * (drain - self.capacity)
+        if flow.own > OWN_SHARE_MIN * flow.total and flow.total > 0:
+            share = drain * min(1.0, flow.own / flow.total)
+            self.base += weight * (share - self.base)
+            self._memory = max(self._memory, self.base)
+            self._knee = self.base
+        else:
+            # Held, or just begun: what the others leave, but no more than what once worked.
+            free = max(0.0, drain - flow.total + flow.own)
+            self.base += weight * (min(free, max(self._memory, self.floor)) - self.base)
+            self._knee = free
+        self.base = max(self.base, self.floor)
+
+    def _probe(self, flow: Flow, soft_s: float, seconds: float, now: float) -> None:
+        """No queue stands: the capacity is above what flows."""
+        if flow.drain is not None and self.capacity is not None and flow.drain > self.capacity:
+            self.capacity += (1.0 - math.exp(-seconds / TRACKING_S)) * (flow.drain - self.capacity)
+        if flow.own <= 0:
+            return  # held or between jobs: nothing is learned, and nothing forgotten
+        achieved = max(flow.own, flow.own_now)
+        # Between two polls an exponent x builds x * t^2 / 2 seconds of queue; keep that below half the soft limit.
+        blind_s = self.interval_s + 0.1
+        exponent = min(PROBE_PER_S, soft_s / blind_s**2)
+        if self.base > 0.9 * self._knee and self._clear_since is not None:
+            exponent *= min(1.0, PROBE_ABOVE_KNEE * 2.0 ** min(now - self._clear_since, 10.0))
+        grown = self.base * math.exp(exponent * min(seconds, 10.0))
+        self.base = max(min(grown, max(self.base, WINDUP * achieved)), self.floor)
+        # A pace far above what is achieved comes down slowly, so that one slow chunk does not undo the search.
+        if self.base > WINDUP * achieved:
+            self.base += (1.0 - math.exp(-seconds / 2.0)) * (max(WINDUP * achieved, self.floor) - self.base)
