@@ -82,6 +82,8 @@ TABLE: list[Refused] = [
     ({"table_name": 'users"', **SET}, "table_name", "is not a table here"),
     ({"table_name": "users; DROP TABLE users", **SET}, "table_name", "is not a table here"),
     ({"table_name": "Users Of Ours", **SET}, "table_name", "quotes where the name needs them"),
+    ({"table_name": "1259", **SET}, "table_name", "is not a table here"),
+    ({"table_name": "-", **SET}, "table_name", "is not a table here"),
     ({"table_name": "some_view", **SET}, "table_name", "is a view"),
     ({"table_name": "some_matview", **SET}, "table_name", "is a materialized view"),
     ({"table_name": "users_pkey", **SET}, "table_name", "is not a table"),

@@ -96,7 +96,7 @@ BEGIN
               OR allowed.above AND given.value::numeric = allowed.minimum THEN
             PERFORM pgbackfill.refuse('options', format('%s must be %s %s and at most %s %s, not %s', given.key,
                 CASE WHEN allowed.above THEN 'above' ELSE 'at least' END, allowed.minimum, allowed.maximum,
-                allowed.unit, given.value));
+                allowed.unit, left(given.value::text, 40)));
         END IF;
     END LOOP;
     FOR relation IN

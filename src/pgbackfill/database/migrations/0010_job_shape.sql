@@ -62,11 +62,13 @@ BEGIN
     PERFORM set_config('search_path', job_search_path, true);
     BEGIN
         found_table := pg_catalog.to_regclass(table_name);
+    -- What a name cannot be resolved for: its syntax, a schema that is closed, another database.
     EXCEPTION WHEN OTHERS THEN
         GET STACKED DIAGNOSTICS problem = MESSAGE_TEXT;
     END;
     PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
-    IF found_table IS NULL THEN
+    -- to_regclass also takes numbers and "-".
+    IF found_table IS NULL OR table_name ~ '^\s*([0-9]+|-)\s*$' THEN
         PERFORM pgbackfill.refuse('table_name', format('"%s" is not a table here%s; write it as in SQL, with its '
             'schema and quotes where the name needs them', left(table_name, 200),
             coalesce(' (' || problem || ')', '')));
