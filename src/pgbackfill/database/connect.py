@@ -15,6 +15,7 @@ from asyncpg.connect_utils import SessionAttribute
 from pgbackfill.database import socket_options
 from pgbackfill.database.dsn import Dsn, parse, session_options
 from pgbackfill.database.failures import unavailable
+from pgbackfill.database.link import lost
 from pgbackfill.database.password import password_for
 from pgbackfill.errors import DatabaseUnavailable, UsageError
 from pgbackfill.settings import Settings
@@ -48,7 +49,7 @@ async def connect(
             password = await password_for(target, settings)
             pooled = settings.pooler == "pgbouncer" or (settings.pooler == "auto" and target.hosts in _pooled)
             connection = await _open(target, password, purpose, pooled=pooled, require_primary=require_primary)
-            if settings.pooler == "auto" and not pooled and await _is_pooler(connection):
+            if settings.pooler == "auto" and not pooled and await is_pooler(connection):
                 _pooled.add(target.hosts)
                 await connection.close()
                 connection = await _open(target, password, purpose, pooled=True, require_primary=require_primary)
@@ -103,7 +104,9 @@ async def connected(
     connection = await connect(dsn, settings=settings, purpose=purpose, require_primary=require_primary)
     try:
         yield connection
-    except (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError) as error:
+    except Exception as error:
+        if isinstance(error, DatabaseUnavailable) or not lost(error):
+            raise
         raise unavailable(error, parse(dsn)) from error
     finally:
         with anyio.CancelScope(shield=True), anyio.move_on_after(1):
@@ -126,7 +129,7 @@ async def _open(
         server_settings |= session_options(options)
     system_roots = target.parameters.get("sslrootcert") == "system"
     several = len(target.hosts) > 1 and require_primary and "target_session_attrs" not in target.parameters
-    return await asyncpg.connect(
+    connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(
         target.tls_uri(),
         host=[host for host, _ in target.hosts],
         port=[int(port) for _, port in target.hosts],
@@ -139,9 +142,15 @@ async def _open(
         server_settings=server_settings,
         target_session_attrs=SessionAttribute.primary if several else None,
     )
+    if pooled:
+        # Before it looks up a type, asyncpg switches jit off for the session and then on again, which through a pool
+        # may be two different sessions; without the capability it leaves jit alone.
+        connection._server_caps = connection._server_caps._replace(jit=False)  # type: ignore[attr-defined]
+    return connection
 
 
-async def _is_pooler(connection: asyncpg.Connection[asyncpg.Record]) -> bool:
+async def is_pooler(connection: asyncpg.Connection[asyncpg.Record]) -> bool:
+    """Whether a pooler answers: what a session keeps there, such as LISTEN, would be another client's next."""
     return not await _holds(connection, f"pg_catalog.pg_backend_pid() = {connection.get_server_pid()}")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import anyio
 import structlog
 
+from pgbackfill.database.connect import is_pooler
 from pgbackfill.database.link import Link, lost
 
 from .context import Context
@@ -18,10 +19,13 @@ RETRY_S = 2.0
 
 
 async def listen(context: Context, link: Link) -> None:
-    """Rings the bell on every notification. Runs until cancelled; a lost connection is replaced."""
+    """Rings the bell on every notification. A lost connection is replaced; a pooler's is left to other clients."""
     while True:
         try:
             async with link.use() as connection:
+                if await is_pooler(connection):
+                    log.info("not listening through a pooler", hint="PGBACKFILL_DIRECT_DSN leads past it")
+                    break
                 await connection.add_listener("pgbackfill", lambda *_: context.bell.ring())
                 context.bell.ring()  # what was missed while nobody listened
                 while not connection.is_closed():
@@ -32,3 +36,4 @@ async def listen(context: Context, link: Link) -> None:
                 raise
             log.debug("listener lost", error=str(error))
         await anyio.sleep(RETRY_S)
+    await link.close()
