@@ -75,7 +75,7 @@ def test_a_job_that_reads_another_table_and_a_partitioned_one(shop: Any, start: 
 
 def test_a_job_whose_sql_fails_ends_the_run_with_code_1_and_says_why(shop: Any, start: Callable[..., Any]) -> None:
     shop.direct(
-        "INSERT INTO pgbackfill.jobs (name, table_name, set_clause) VALUES ('gone', 'users', 'email_lower = lower(email)')",
+        "INSERT INTO pgbackfill.jobs (name, table_name, set_clause) VALUES ('gone', 'users', 'email_lower = email')",
         "ALTER TABLE users DROP COLUMN email_lower",
     )
 
