@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Final
@@ -15,7 +14,7 @@ from asyncpg.connect_utils import SessionAttribute
 from pgbackfill.database import socket_options
 from pgbackfill.database.dsn import Dsn, parse, session_options
 from pgbackfill.database.failures import unavailable
-from pgbackfill.database.link import lost
+from pgbackfill.database.link import UNREACHABLE, lost
 from pgbackfill.database.password import password_for
 from pgbackfill.errors import DatabaseUnavailable, UsageError
 from pgbackfill.settings import Settings
@@ -62,7 +61,10 @@ async def connect(
         raise DatabaseUnavailable(
             f"The {target} did not answer within {timeout_s:g} s; check address, firewall and connect_timeout_s."
         ) from None
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ssl.SSLError) as error:
+    except DatabaseUnavailable:
+        _discard(connection)
+        raise
+    except (asyncpg.PostgresError, *UNREACHABLE) as error:
         _discard(connection)
         raise unavailable(error, target) from error
     except BaseException:

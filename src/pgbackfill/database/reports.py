@@ -11,9 +11,11 @@ from typing import Any, Final, Literal
 
 import asyncpg
 
+from pgbackfill.database.link import lost
 from pgbackfill.database.queries import load
 from pgbackfill.database.types import Connection
 from pgbackfill.errors import DatabaseUnavailable, JobRefused, UsageError
+from pgbackfill.jobs.failures import Failure, classify
 
 Action = Literal["pause", "resume", "cancel", "retry"]
 ACTIONS: Final[tuple[Action, ...]] = ("pause", "resume", "cancel", "retry")
@@ -123,9 +125,11 @@ def translated(refused: type[UsageError] = UsageError) -> Iterator[None]:
         raise DatabaseUnavailable(
             _sentence(error, "an admin can GRANT pgbackfill_enqueuer or pgbackfill_viewer")
         ) from error
-    except (asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError):
-        raise
     except asyncpg.PostgresError as error:
+        if lost(error):
+            raise
+        if classify(error.sqlstate) in (Failure.SLOW, Failure.HOLD):
+            raise DatabaseUnavailable(_sentence(error, "try again later")) from error
         raise refused(_sentence(error)) from error
 
 
