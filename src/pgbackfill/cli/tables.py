@@ -15,6 +15,11 @@ from pgbackfill.redact import redact
 from pgbackfill.screen.words import duration
 
 _COLOURS: Final = {"running": "cyan", "succeeded": "green", "failed": "red", "cancelled": "yellow", "paused": "yellow"}
+# What fits a terminal; a pipe and --json get every column.
+_RANGE_COLUMNS: Final = {
+    "range": "ordinal", "table": "relation", "status": "status", "chunks": "chunk_no", "scanned": "rows_scanned",
+    "changed": "rows_changed", "set aside": "rows_quarantined", "worker": "worker", "held by": "hold_reason",
+}  # fmt: skip
 
 
 def jobs_table(rows: Sequence[Mapping[str, Any]], *, terminal: bool) -> None:
@@ -35,10 +40,16 @@ def job_page(job: Mapping[str, Any], *, terminal: bool) -> None:
         rows = job.get(part)
         if rows is None:
             _print(f"{part}: this login may not read them", (), [], terminal=terminal)
+        elif rows and terminal and part == "ranges":
+            _print(part, tuple(_RANGE_COLUMNS), [_range(row) for row in rows], terminal=True)
         elif rows:
             _print(
                 part, tuple(rows[0]), [tuple(_text(value) for value in row.values()) for row in rows], terminal=terminal
             )
+
+
+def _range(row: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(_text(row[column]) for column in _RANGE_COLUMNS.values())
 
 
 def _summary(row: Mapping[str, Any]) -> tuple[str, ...]:
@@ -93,7 +104,7 @@ def _print(title: str, header: tuple[str, ...], rows: Sequence[tuple[str, ...]],
         return
     table = Table(title=title or None, title_justify="left", header_style="bold")
     for column in header:
-        numeric = column in ("percent", "scanned", "changed", "rows/s", "rows") or column.startswith("rows_")
+        numeric = column in ("percent", "scanned", "changed", "rows/s", "rows", "chunks", "set aside")
         table.add_column(Text(column), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell, style=_COLOURS.get(cell, "")) for cell in row))
