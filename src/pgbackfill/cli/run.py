@@ -10,6 +10,8 @@ import typer
 from pgbackfill.cli.common import Config, Database, settings_of
 
 if TYPE_CHECKING:
+    from anyio.abc import TaskStatus
+
     from pgbackfill.settings import Settings
     from pgbackfill.worker.plane import Plane
 
@@ -48,7 +50,7 @@ def run(
     raise typer.Exit(anyio.run(partial(daemon.run, settings, drain=drain, serve=serve, reload=load)))
 
 
-async def _serve(plane: Plane, settings: Settings) -> None:
+async def _serve(plane: Plane, settings: Settings, *, task_status: TaskStatus[int]) -> None:
     from pgbackfill.http import create_app, serve
 
-    await serve(create_app(plane, settings.http), settings.http)
+    await serve(create_app(plane, settings.http), settings.http, task_status=task_status)

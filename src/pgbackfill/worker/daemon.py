@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import anyio
 import structlog
+from pydantic import SecretStr
 
 from pgbackfill.control.governor import Governor
 from pgbackfill.database import jobs
 from pgbackfill.database.connect import connect
-from pgbackfill.database.link import UNREACHABLE, Link
+from pgbackfill.database.link import Link, lost
 from pgbackfill.database.migrate import check_schema
 from pgbackfill.database.types import Connection
 from pgbackfill.errors import UsageError
@@ -28,8 +29,8 @@ from .roster import Roster, drained
 
 log = structlog.get_logger()
 
-Serve = Callable[[Plane, Settings], Coroutine[Any, Any, None]]
-"""Answers HTTP for the plane until it is cancelled."""
+Serve = Callable[..., Coroutine[Any, Any, None]]
+"""`serve(plane, settings, *, task_status)`: answers HTTP until it is cancelled, and says when it listens."""
 
 
 async def run(settings: Settings, *, drain: bool, serve: Serve | None = None, reload: Callable[[], Settings]) -> int:
@@ -38,34 +39,39 @@ async def run(settings: Settings, *, drain: bool, serve: Serve | None = None, re
     `serve` answers HTTP; `reload` reads the settings again on SIGHUP. Raises DatabaseUnavailable when the database
     cannot be reached or used at the start; later losses are waited out.
     """
-    dsn = settings.dsn.get_secret_value()
-    work_dsn = settings.work_dsn.get_secret_value() if settings.work_dsn else dsn
-    context = Context(
-        settings=settings,
-        governor=Governor(settings.pacing),
-        metrics=Metrics(),
-        control=_link(dsn, settings, "control"),
-        connect_work=_link(work_dsn, settings, "work").connect,
-    )
-    async with context.control.use() as control:
-        await check_schema(control)
-    async with _registered(context), anyio.create_task_group() as background:
-        background.start_soon(os_signals.receive, context, lambda: _reload(context, reload))
-        background.start_soon(heartbeat.beat, context)
-        background.start_soon(Monitor(context, _link(dsn, settings, "monitor")).run)
-        background.start_soon(show_progress, context)
-        listen_dsn = settings.direct_dsn.get_secret_value() if settings.direct_dsn else dsn
-        if settings.direct_dsn or settings.pooler != "pgbouncer":
-            background.start_soon(listener.listen, context, _link(listen_dsn, settings, "listen"))
-        if serve is not None:
-            background.start_soon(serve, Plane(context, _link(dsn, settings, "http")), settings)
-        log.info("ready", worker=context.worker_id, drain=drain)
-        async with anyio.create_task_group() as lanes:
-            lanes.start_soon(Roster(context, lanes).run)
-            if drain:
-                lanes.start_soon(_stop_when_drained, context)
-        background.cancel_scope.cancel()
-    return await _exit_code(context)
+    async with AsyncExitStack() as links:
+
+        def link(dsn: SecretStr | None, purpose: str) -> Link:
+            made = _link((dsn or settings.dsn).get_secret_value(), settings, purpose)
+            links.push_async_callback(made.close)
+            return made
+
+        context = Context(
+            settings=settings,
+            governor=Governor(settings.pacing),
+            metrics=Metrics(),
+            control=link(None, "control"),
+            connect_work=link(settings.work_dsn, "work").connect,
+        )
+        async with context.control.use() as control:
+            await check_schema(control)
+        async with _registered(context), anyio.create_task_group() as background:
+            # Before any job is touched: signals would end the process, and a port in use does.
+            await background.start(os_signals.receive, context, lambda: _reload(context, reload))
+            if serve is not None:
+                await background.start(serve, Plane(context, link(None, "http")), settings)
+            background.start_soon(heartbeat.beat, context)
+            background.start_soon(Monitor(context, link(None, "monitor")).run)
+            background.start_soon(show_progress, context)
+            if settings.direct_dsn or settings.pooler != "pgbouncer":
+                background.start_soon(listener.listen, context, link(settings.direct_dsn, "listen"))
+            log.info("ready", worker=context.worker_id, drain=drain)
+            async with anyio.create_task_group() as lanes:
+                lanes.start_soon(Roster(context, lanes).run)
+                if drain:
+                    lanes.start_soon(_stop_when_drained, context)
+            background.cancel_scope.cancel()
+        return await _exit_code(context)
 
 
 def _link(dsn: str, settings: Settings, purpose: str) -> Link:
@@ -107,13 +113,14 @@ def _reload(context: Context, reload: Callable[[], Settings]) -> None:
 
 async def _exit_code(context: Context) -> int:
     """1 where a job that this process worked on failed."""
+    failed: list[str] = []
     try:
         async with context.control.use() as control:
             failed = await jobs.any_failed(control, list(context.worked_on))
-    except UNREACHABLE:
-        failed = []
-    finally:
-        await context.control.close()
+    except Exception as error:
+        if not lost(error):
+            raise
+        log.warning("whether a job of this process failed cannot be asked", error=str(error))
     for name in failed:
         log.error("a job of this process failed", job=name)
     return 1 if failed else 0

@@ -7,16 +7,20 @@ from collections.abc import Callable
 
 import anyio
 import structlog
+from anyio.abc import TaskStatus
 
 from .context import Context
 
 log = structlog.get_logger()
 
 
-async def receive(context: Context, reload: Callable[[], None]) -> None:
+async def receive(
+    context: Context, reload: Callable[[], None], *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
+) -> None:
     """TERM, INT: stop after the chunk, at the second one cancel it. USR1, USR2: pause, resume. HUP: read settings."""
     wanted = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP)
     with anyio.open_signal_receiver(*wanted) as arriving:
+        task_status.started()
         async for number in arriving:
             if number in (signal.SIGTERM, signal.SIGINT):
                 log.info("stopping", signal=number.name, chunks="cancelled" if context.stopping else "finished first")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import anyio
 import anyio.abc
+import asyncpg
 import structlog
 
 from pgbackfill.database import jobs, prepare, ranges
-from pgbackfill.database.link import UNREACHABLE, Link, lost
+from pgbackfill.database.link import Link, lost
 from pgbackfill.database.types import Connection
 from pgbackfill.errors import JobFailed
+from pgbackfill.jobs.failures import Failure, classify
+from pgbackfill.jobs.job import Job
 
 from .context import Context
 from .lane import Lane
@@ -25,9 +28,17 @@ class Roster:
         self._group = lanes
         self._work = Link(context.connect_work)
         self._unreachable = False
+        self._held: dict[str, str] = {}
+        """Jobs that cannot begin yet, and the first word of the reason."""
 
     async def run(self) -> None:
         """Until the context stops."""
+        try:
+            await self._run()
+        finally:
+            await self._work.close()
+
+    async def _run(self) -> None:
         bell = self._context.bell
         while not self._context.stopping:
             rings = bell.rings
@@ -44,7 +55,6 @@ class Roster:
                     log.warning("database unreachable", error=str(error))
             if bell.rings == rings:
                 await bell.wait(self._context.settings.poll_s)
-        await self._work.close()
 
     async def tick(self) -> None:
         """One look. Everything here may be done by any daemon at any time, and again."""
@@ -77,21 +87,56 @@ class Roster:
                 context.bell.ring()  # a lane that sleeps should look up
 
     async def _prepare(self, control: Connection) -> None:
-        for job in [job for job in self._context.jobs.values() if not job.prepared and job.desired_state == "run"]:
+        for job in self._unprepared():
             reason = await prepare.waits_for(control, job)
+            if reason is None:
+                reason = await self._cut(control, job)
             if reason is not None:
-                await jobs.set_wait_reason(control, job.id, reason)
-                continue
-            try:
-                async with self._work.use() as work:
-                    prepared = await prepare.prepare(control, work, job)
-            except JobFailed as error:
-                await jobs.fail(control, job.id, str(error))
-                log.error("job failed", job=job.name, error=str(error))
-                continue
-            if prepared:
-                log.info("job prepared", job=job.name)
-                await self._refresh(control)
+                await self._show_hold(control, job, reason)
+        # Before a lane is made: from then on the job's hold is the lane's to show.
+        for name in self._held.keys() - {job.name for job in self._unprepared()}:
+            log.info("hold ended", job=name, reason=self._held.pop(name))
+            self._context.metrics.hold(name, None)
+
+    def _unprepared(self) -> list[Job]:
+        return [job for job in self._context.jobs.values() if not job.prepared and job.desired_state == "run"]
+
+    async def _cut(self, control: Connection, job: Job) -> str | None:
+        """Makes the job's ranges, or fails it; answers why it has to wait, if it has to."""
+        try:
+            async with self._work.use() as work:
+                prepared = await prepare.prepare(control, work, job)
+        except JobFailed as error:
+            await self._fail(control, job, str(error))
+            return None
+        except asyncpg.PostgresError as error:
+            failure = classify(error.sqlstate)
+            if failure is Failure.DISCONNECTED:
+                raise
+            if failure in (Failure.FATAL, Failure.POISON):
+                await self._fail(control, job, f"{error.args[0]} (SQLSTATE {error.sqlstate}) before the first chunk")
+                return None
+            kind = "table_locked" if failure is Failure.LOCKED else "server_busy"
+            return f"{kind} {error.args[0]}"
+        if prepared:
+            log.info("job prepared", job=job.name)
+            await self._refresh(control)
+        return None
+
+    async def _fail(self, control: Connection, job: Job, error: str) -> None:
+        self._context.worked_on[job.id] = job.name
+        if await jobs.fail(control, job.id, error):
+            log.error("job failed", job=job.name, error=error)
+        await self._refresh(control)
+
+    async def _show_hold(self, control: Connection, job: Job, reason: str) -> None:
+        """Says why the job has not begun: in the progress view at each look, in the log once."""
+        kind = reason.split(" ")[0]
+        if self._held.get(job.name) != kind:
+            self._held[job.name] = kind
+            log.info("held", job=job.name, reason=reason)
+            self._context.metrics.hold(job.name, reason)
+        await jobs.set_wait_reason(control, job.id, reason)
 
     async def _claim(self, control: Connection) -> None:
         context = self._context
@@ -127,7 +172,9 @@ async def drained(context: Context) -> bool:
     try:
         async with context.control.use() as control:
             pending = await jobs.pending(control)
-    except UNREACHABLE:
+    except Exception as error:
+        if not lost(error):
+            raise
         return False
     if any(job.due for job in pending):
         return False
