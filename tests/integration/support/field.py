@@ -16,7 +16,7 @@ from pgbackfill.database.types import Connection
 from pgbackfill.settings import Settings
 from pgbackfill.worker import daemon
 
-PATIENCE_S = 60
+PATIENCE_S = 20
 """A test that waits longer than this for something hangs."""
 
 
