@@ -41,6 +41,8 @@ class Governor:
         self._latches = Latches()
         self._steered: dict[tuple[str, float, float], Aimd] = {}
         self._debt = Bucket()
+        self._achieved_at: tuple[float, float | None] | None = None
+        self._achieved_share = 0.0
 
     def update(self, options: PacingOptions) -> None:
         """Replace the daemon's own options; a job's are given with each question."""
@@ -240,8 +242,10 @@ class Governor:
         return aimd.update(level, value, limits, achieved=achieved, now=now)
 
     def _achieved(self, now: float) -> float:
-        share = self._usage.busy_share(now - ACHIEVED_WINDOW_S, now) / self._fleet.lanes_own
-        return min(1.0, share)
+        if self._achieved_at != (now, self._usage.last_end):
+            share = self._usage.busy_share(now - ACHIEVED_WINDOW_S, now) / self._fleet.lanes_own
+            self._achieved_at, self._achieved_share = (now, self._usage.last_end), min(1.0, share)
+        return self._achieved_share
 
 
 def _latency_level(latency: Latency, limits: Limits | None, now: float) -> Level:

@@ -217,7 +217,7 @@ class Path:
             return  # held or between jobs: nothing is learned, and nothing forgotten
         achieved = max(flow.own, flow.own_now)
         # Between two polls an exponent x builds x * t^2 / 2 seconds of queue; keep that below half the soft limit.
-        blind_s = self.interval_s + 0.1
+        blind_s = self.interval_s + 0.1 + self.path_s
         exponent = min(PROBE_PER_S, soft_s / blind_s**2)
         if self.base > 0.9 * self._knee and self._clear_since is not None:
             exponent *= min(1.0, PROBE_ABOVE_KNEE * 2.0 ** min(now - self._clear_since, 10.0))

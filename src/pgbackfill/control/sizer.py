@@ -28,6 +28,13 @@ CUT_MIN = 0.1
 SHORT_CUT_MIN = 0.5
 """A chunk at the end of a range has few rows, so its time says little about a row."""
 
+DENSE_SHARE = 0.1
+DENSE_FACTOR = 2.0
+"""Where few rows need a change, chunks are fast and grow without end, and then meet the next dense stretch.
+
+Once rows were seen of which a tenth or more changed, a chunk is at most twice what it could be if all rows did.
+"""
+
 FASTEST_CHUNK_S = 1e-4
 """Below this, times are rounding; keeps the arithmetic finite."""
 
@@ -50,6 +57,7 @@ class ChunkSizer:
         self._wal_per_row = 0.0
         self._caps = Caps()
         self._suspects = 0
+        self._dense_rows = math.inf
 
     def update(self, options: PacingOptions) -> None:
         """Replace the options; they apply to the next chunk."""
@@ -93,6 +101,10 @@ class ChunkSizer:
         self._wal_per_row = max(per_row, 0.8 * self._wal_per_row + 0.2 * per_row)
         ratio = self._ratio(sample)
         wanted = sample.rows_scanned * _step(ratio)
+        if sample.rows_changed >= DENSE_SHARE * sample.rows_scanned:
+            affordable = DENSE_FACTOR * sample.rows_changed * ratio
+            known = math.isfinite(self._dense_rows)
+            self._dense_rows = 0.7 * self._dense_rows + 0.3 * affordable if known else affordable
         full = sample.rows_scanned >= sample.rows_asked
         current = sample.rows_asked == self.rows() or sample.rows_asked >= self._size
         if ratio < 1 - DEAD_BAND:
@@ -100,7 +112,8 @@ class ChunkSizer:
             floor = min(self._size, float(self._options.chunk_min_rows))
             self._size = max(min(self._size, max(wanted, least)), floor, 1.0)
         elif ratio > 1 + DEAD_BAND and full and current and not self._suspects and not self._capped():
-            self._size = max(self._size, min(max(wanted, sample.rows_asked + 1), float(self._options.chunk_max_rows)))
+            most = min(float(self._options.chunk_max_rows), self._dense_rows)
+            self._size = max(self._size, min(max(wanted, sample.rows_asked + 1), most))
 
     def _ratio(self, sample: ChunkSample) -> float:
         """Target over observed, the tighter of time and WAL; above 1 the chunk may grow."""

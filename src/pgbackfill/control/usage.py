@@ -2,45 +2,66 @@
 
 from __future__ import annotations
 
-from collections import deque
+import math
+
+BIN_S = 0.05
+"""Chunks are added up in bins of half a poll, so that a thousand tiny chunks a second cost no more than ten."""
 
 MEMORY_S = 30.0
-"""Older chunks are dropped. Long enough for the slowest poll that is still useful (10 s)."""
+"""Older bins are dropped. Long enough for the slowest poll that is still useful (10 s)."""
 
 
 class Usage:
-    """Chunks as (start, end, WAL bytes); a chunk's WAL is taken as written evenly over its time."""
+    """Busy seconds and WAL bytes per bin of time; a chunk's WAL is taken as written evenly over its time."""
 
     def __init__(self) -> None:
-        self._chunks: deque[tuple[float, float, float]] = deque()
+        self._bins: dict[int, list[float]] = {}
+        self._oldest = 0
         self.last_end: float | None = None
 
     def add(self, wal_bytes: float, *, since: float, now: float) -> None:
         """Note a chunk that ran from `since` to `now` (seconds)."""
-        self._chunks.append((min(since, now), now, max(0.0, wal_bytes)))
         self.last_end = now if self.last_end is None else max(self.last_end, now)
-        while self._chunks and self._chunks[0][1] < now - MEMORY_S:
-            self._chunks.popleft()
+        self._forget(now)
+        since = max(min(since, now), now - MEMORY_S)
+        rate = max(0.0, wal_bytes) / (now - since) if now > since else 0.0
+        if now <= since:
+            self._bins.setdefault(math.floor(now / BIN_S), [0.0, 0.0])[1] += max(0.0, wal_bytes)
+            return
+        for index in range(math.floor(since / BIN_S), math.floor(now / BIN_S) + 1):
+            overlap = min(now, (index + 1) * BIN_S) - max(since, index * BIN_S)
+            if overlap > 0:
+                held = self._bins.setdefault(index, [0.0, 0.0])
+                held[0] += overlap
+                held[1] += rate * overlap
 
     def wal_rate(self, start: float, end: float) -> float:
         """WAL bytes per second between two times."""
-        return self._sum(start, end, 2) / (end - start) if end > start else 0.0
+        return self._sum(start, end, 1) / (end - start) if end > start else 0.0
 
     def busy_share(self, start: float, end: float) -> float:
         """Chunk seconds per second between two times; up to the number of lanes."""
-        return self._sum(start, end, None) / (end - start) if end > start else 0.0
+        return self._sum(start, end, 0) / (end - start) if end > start else 0.0
 
-    def _sum(self, start: float, end: float, column: int | None) -> float:
+    def _sum(self, start: float, end: float, column: int) -> float:
+        if self.last_end is None:
+            return 0.0
+        first, last = math.floor(start / BIN_S), math.floor(min(end, self.last_end) / BIN_S)
         total = 0.0
-        for chunk in reversed(self._chunks):
-            begun, ended, wal = chunk
-            if ended <= start:
-                break
-            overlap = min(ended, end) - max(begun, start)
-            if column is None:
-                total += max(0.0, overlap)
-            elif ended > begun:
-                total += wal * max(0.0, overlap) / (ended - begun)
-            elif start < ended <= end:
-                total += wal
+        for index in range(max(first, last - round(MEMORY_S / BIN_S)), last + 1):
+            held = self._bins.get(index)
+            if held is None:
+                continue
+            # The last bin holds only what has happened: all of it counts when nothing came after `end`.
+            until = 1.0 if end >= self.last_end else min(1.0, end / BIN_S - index)
+            total += held[column] * max(0.0, until - max(0.0, start / BIN_S - index))
         return total
+
+    def _forget(self, now: float) -> None:
+        oldest = math.floor((now - MEMORY_S) / BIN_S) - 1
+        if oldest - self._oldest > 2 * len(self._bins) + 100:
+            self._bins = {index: held for index, held in self._bins.items() if index >= oldest}
+        else:
+            for index in range(self._oldest, oldest):
+                self._bins.pop(index, None)
+        self._oldest = max(self._oldest, oldest)

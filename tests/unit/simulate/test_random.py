@@ -1,0 +1,182 @@
+"""Random scenarios: budgets held, nothing starves, nothing is infinite; and both ends of every setting."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, event, given, settings
+from hypothesis import strategies as st
+
+from pgbackfill.control.options import PacingOptions
+from pgbackfill.simulate import Result, Scenario, judge, simulate
+from pgbackfill.simulate.servers import DISK_PER_WAL
+
+SECONDS = 16.0
+
+SETTLE_S = 3.0
+"""After a capacity fell, the queue that stood is worth more time; it is judged again after this."""
+
+
+def one_of_floats(low: float, high: float) -> st.SearchStrategy[float]:
+    return st.floats(math.log(low), math.log(high)).map(math.exp)
+
+
+@st.composite
+def scenarios(draw: st.DrawFn) -> Scenario:
+    replicas: list[dict[str, Any]] = []
+    for index in range(draw(st.integers(0, 3))):
+        capacity = draw(one_of_floats(2e6, 100e6))
+        events = []
+        if draw(st.booleans()):
+            change = draw(one_of_floats(0.25, 4.0))
+            events.append({"at": draw(st.floats(2, 8)), "set": {"capacity_bytes_per_s": capacity * change}})
+        if draw(st.integers(0, 4)) == 0:
+            missing = draw(st.sampled_from(["capacity_bytes_per_s", "connected", "readable"]))
+            events.append({"at": draw(st.floats(2, 8)), "for": draw(st.floats(0.5, 3)), "set": {missing: 0.0}})
+        replicas.append(
+            {
+                "name": f"replica-{index}",
+                "capacity_bytes_per_s": capacity,
+                "transport_delay_s": draw(st.sampled_from([0.0, 0.0, 0.02, 0.05])),
+                "events": events,
+            }
+        )
+    slowest = min((replica["capacity_bytes_per_s"] for replica in replicas), default=20e6)
+    options: dict[str, Any] = {
+        "queue_target_s": draw(st.sampled_from([0.1, 0.2, 0.2, 0.4])),
+        "chunk_target_ms": draw(st.sampled_from([10, 100, 100, 300])),
+        "chunk_max_rows": draw(st.sampled_from([1000, 50_000])),
+        "duty_max": draw(st.sampled_from([1.0, 1.0, 0.5, 0.1])),
+    }
+    if draw(st.integers(0, 4)) == 0:
+        options["max_rows_per_s"] = draw(st.integers(10, 100_000))
+    if draw(st.integers(0, 4)) == 0:
+        options["max_wal_bytes_per_s"] = draw(st.integers(100_000, 50_000_000))
+    return Scenario.model_validate(
+        {
+            "name": "random",
+            "seed": draw(st.integers(0, 1000)),
+            "seconds": SECONDS,
+            "step_s": 0.05,
+            "primary": {
+                "cores": draw(st.sampled_from([2, 4, 16])),
+                "foreground_cores": draw(st.floats(0, 2)),
+                "foreground_wal_bytes_per_s": slowest * 0.25 * draw(st.floats(0, 0.6)),
+                "lock_conflict_ratio": draw(st.sampled_from([0.0, 0.0, 0.1])),
+                "checkpoint_every_s": draw(st.sampled_from([0.0, 0.0, 5.0])),
+                "checkpoint_wal_factor": draw(st.floats(1, 6)),
+            },
+            "job": {
+                "row_us": draw(one_of_floats(2, 500)),
+                "row_wal_bytes": draw(one_of_floats(50, 8000)),
+                "changed_ratio": draw(st.sampled_from([1.0, 1.0, 0.3])),
+                "lanes": draw(st.integers(1, 2)),
+                "options": options,
+            },
+            "replicas": replicas,
+            "sampling": {
+                "interval_s": draw(st.sampled_from([0.1, 0.1, 0.25, 0.5])),
+                "noise": draw(st.sampled_from([0.0, 0.0, 0.3])),
+                "lost_ratio": draw(st.sampled_from([0.0, 0.0, 0.1])),
+                "canary": draw(st.booleans()),
+            },
+        }
+    )
+
+
+def check_bounds(result: Result) -> None:
+    numbers = [*result.own, *result.lag_s, *result.chunk_s, *(pace for pace in result.pace if pace is not None)]
+    assert all(math.isfinite(number) and number >= 0 for number in numbers)
+    options = result.scenario.job.pacing
+    assert all(1 <= rows <= options.chunk_max_rows for rows in result.rows)
+    assert result.chunks > 0
+
+
+def check_budgets(result: Result) -> None:
+    options = result.scenario.job.pacing
+    assert judge(result).overshoot_s == 0
+    lanes = result.scenario.job.lanes
+    if options.max_wal_bytes_per_s is not None:
+        # Each lane keeps the limit for itself; a chunk in flight and the first one come on top.
+        biggest = 500 * result.scenario.job.row_wal_bytes * 6 + options.max_wal_bytes_per_s
+        assert sum(result.own) * 0.1 <= lanes * (options.max_wal_bytes_per_s * SECONDS + 2 * biggest)
+    if options.max_rows_per_s is not None:
+        assert result.rows_done <= lanes * (options.max_rows_per_s * SECONDS + 500 + 2 * options.max_rows_per_s)
+
+
+def check_no_starvation(result: Result) -> None:
+    """In the last quarter the job got a fair part of what was possible, by the links, its own cost and its limits."""
+    scenario, options = result.scenario, result.scenario.job.pacing
+    quarter = len(result.own) // 4
+    tail = slice(-quarter, None)
+    if any(result.stopped[-2 * quarter :]):
+        event("stopped near the end")
+        return
+    job, primary = scenario.job, scenario.primary
+    wal_per_row = job.row_wal_bytes * job.changed_ratio
+    crowd = max(1.0, (primary.foreground_cores + job.lanes) / primary.cores)
+    row_s = job.row_us / 1e6 * (job.changed_ratio + 0.05) * crowd
+    chunk = min(options.chunk_max_rows, max(1.0, options.chunk_target_ms / 1e3 / row_s))
+    flat_out = job.lanes * options.duty_max * wal_per_row / (row_s + job.overhead_ms * crowd / 1e3 / chunk)
+    flat_out = min(flat_out, primary.disk_bytes_per_s / DISK_PER_WAL)
+    possible = [min(room, flat_out) for room in result.available[tail]]
+    if options.max_rows_per_s is not None:
+        possible = [min(rate, options.max_rows_per_s * wal_per_row) for rate in possible]
+    if options.max_wal_bytes_per_s is not None:
+        possible = [min(rate, options.max_wal_bytes_per_s) for rate in possible]
+    assert sum(result.own[tail]) >= 0.2 * sum(possible)
+
+
+@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(scenarios())
+def test_any_scenario_holds_its_budgets_and_starves_nobody(scenario: Scenario) -> None:
+    result = simulate(scenario)
+    check_bounds(result)
+    check_budgets(result)
+    check_no_starvation(result)
+
+
+def ends() -> list[tuple[str, Any]]:
+    """Both ends of every numeric pacing option, as its own schema has them."""
+    found: list[tuple[str, Any]] = []
+    for name, field in PacingOptions.model_fields.items():
+        for bound in field.metadata:
+            for kind in ("ge", "gt", "le"):
+                value = getattr(bound, kind, None)
+                if value is None:
+                    continue
+                exact = value if kind != "gt" else value + 0.01
+                if not any(known == (name, exact) for known in found):
+                    found.append((name, exact))
+    return found
+
+
+PARTNERS = {"chunk_min_rows": "chunk_max_rows", "chunk_max_rows": "chunk_min_rows", "lag_soft_s": "lag_hard_s",
+            "lag_hard_s": "lag_soft_s", "latency_soft_ratio": "latency_hard_ratio",
+            "latency_hard_ratio": "latency_soft_ratio"}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "value"), ends())
+def test_both_ends_of_every_setting_stay_bounded_and_do_not_starve(name: str, value: Any) -> None:
+    options = {name: value}
+    partner = PARTNERS.get(name)
+    default = PacingOptions()
+    if partner is not None:
+        low, high = (name, partner) if list(PARTNERS).index(name) % 2 == 0 else (partner, name)
+        if options.get(low, getattr(default, low)) > options.get(high, getattr(default, high)):
+            options[partner] = value
+    result = simulate(
+        Scenario.model_validate(
+            {
+                "seconds": 15,
+                "step_s": 0.05,
+                "job": {"options": options},
+                "sampling": {"canary": True},
+                "replicas": [{"name": "replica-a", "capacity_bytes_per_s": 18e6}],
+            }
+        )
+    )
+    check_bounds(result)
+    assert result.rows_done > 0
