@@ -52,7 +52,10 @@ class Link:
                 yield connection
             except BaseException as error:
                 # A cancelled or broken query leaves a connection in a state that nobody can vouch for.
-                if not isinstance(error, Exception) or lost(error) or connection.is_in_transaction():
+                if not isinstance(error, Exception):
+                    # Politely: asyncpg's request to cancel the query on the server goes out before the farewell.
+                    await self.close()
+                elif lost(error) or connection.is_in_transaction():
                     self._drop()
                 raise
 

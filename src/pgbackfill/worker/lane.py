@@ -164,7 +164,10 @@ class Lane:
                 return await self.trouble.met(error, rows)
             finally:
                 self._scope = None
-        if result is None:  # the deadline passed, or a second stop signal came
+        if result is None and scope.deadline > self.context.now():
+            self.log.warning("chunk cancelled", reason="a second stop signal")
+            return True
+        if result is None:
             self.trouble.disconnected(TimeoutError(f"no answer within {deadline_s:g} s"))
             return True
         return self._committed(result, rows, sleep_s)
