@@ -16,6 +16,7 @@ from pgbackfill.keyset import session
 from pgbackfill.keyset.explain import ChangeReport, read_change
 from pgbackfill.keyset.key import KeyText, Lower
 from pgbackfill.keyset.statement import Change, Form, Statement
+from pgbackfill.keyset.stride import Stride
 
 from .plans import PlanGuard
 from .types import Connection
@@ -64,6 +65,7 @@ class ChunkTransaction:
         self.lease_s = lease_s
         self.last_sql = ""
         """The statement under way, for the error of a job that fails."""
+        self._stride = Stride(change.key)
         self._plans = PlanGuard(connection, change, form)
 
     async def run(
@@ -82,14 +84,20 @@ class ChunkTransaction:
                 await self._rollback()
                 return ChunkResult(0, 0, 0, 0.0, finished=False, stop=stop)
             lower = self._lower(cursor)
-            end, scanned = await self._scan(lower, rows)
-            report = None
+            end = self._stride.guess(lower, self.claim.upper_key, rows) if self.form is Form.RANGE else None
+            guessed = end is not None
+            scanned = 0
+            if end is None:
+                end, scanned = await self._scan(lower, rows)
+            report = await self._apply(lower, end, rows) if end is not None else None
+            if guessed and report is not None:
+                scanned = report.rows_scanned
             if end is not None:
-                report = await self._apply(lower, end, rows)
+                self._stride.learn(lower, end, scanned)
             changed, wal = (report.rows_changed, report.wal_bytes) if report else (0, 0)
             finished = end is None or end == self.claim.upper_key
             await self._end(
-                "SELECT pgbackfill.end_chunk($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13)",
+                "pgbackfill.end_chunk($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13)",
                 list(end) if end else None, scanned, changed, wal,
                 rows, (perf_counter() - started) * 1000, sleep_s * 1000, rows_per_second, self.lease_s, finished,
             )  # fmt: skip
@@ -112,7 +120,7 @@ class ChunkTransaction:
             # Only the primary message: DETAIL quotes row data, which viewers of the quarantine may not see.
             message = (error.args[0] if error.args else str(error))[:1000]
             await self._end(
-                "SELECT pgbackfill.quarantine_row($1,$2,$3,$4,$5,$6,$7)",
+                "pgbackfill.quarantine_row($1,$2,$3,$4,$5,$6,$7)",
                 list(end), error.sqlstate, message, self.lease_s,
             )  # fmt: skip
             return end
@@ -147,16 +155,11 @@ class ChunkTransaction:
         """The last key of the chunk and how many rows it has; None when nothing is left."""
         boundary = self.change.boundary(lower, self.claim.upper_key, rows)
         await self._plans.check_scan(boundary, rows, ends=2 if lower else 1)
-        width = len(self.change.key)
         found = await self._fetch(boundary)
-        count = rows
-        if found is None:
-            found = await self._fetch(self.change.tail(lower, self.claim.upper_key))
-            count = found[width + 1] if found is not None else 0
-        relation = found[width] if found is not None else (await self._required(self.change.current_oid()))[0]
-        if relation != self.claim.relation:
-            raise LeafMoved(self.change.relation)
-        return (tuple(found)[:width], count) if found is not None else (None, 0)
+        if found is not None:
+            return tuple(found), rows
+        found = await self._fetch(self.change.tail(lower, self.claim.upper_key))
+        return (tuple(found)[:-1], found[-1]) if found is not None else (None, 0)
 
     async def _apply(self, lower: Lower | None, end: KeyText, rows: int) -> ChangeReport | None:
         if self.form is Form.RANGE:
@@ -185,10 +188,13 @@ class ChunkTransaction:
     async def _end(self, call: str, *values: Any) -> None:
         claim = self.claim
         stored = await self.connection.fetchrow(
-            self.change.comment + call, claim.range_id, claim.epoch, claim.token, *values
-        )
+            f"{self.change.comment}SELECT number, {self.change.relation_oid} FROM {call} AS number",
+            claim.range_id, claim.epoch, claim.token, *values,
+        )  # fmt: skip
         if stored is None:
             raise LeaseLost(f"range {claim.range_id} of job {self.job.name} was taken over inside a chunk")
+        if stored[1] != claim.relation:  # our statements hold locks on whatever carries the name, so this is final
+            raise LeafMoved(self.change.relation)
         answer = await self.connection.execute("COMMIT")
         if answer != "COMMIT":
             raise CommitRefused(f"COMMIT answered {answer}")

@@ -15,9 +15,13 @@ Plan = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class ChangeReport:
-    """What the change did: rows, bytes of its own WAL, and seconds that the server took."""
+    """What the change did: rows, bytes of its own WAL, and seconds that the server took.
+
+    `rows_scanned` counts the rows of the walked table that a range statement looked at.
+    """
 
     rows_changed: int
+    rows_scanned: int
     wal_bytes: int
     seconds: float
     plan: Plan
@@ -40,6 +44,7 @@ def read_change(document: list[Plan], *, returning: bool) -> ChangeReport:
     plan = top["Plan"]
     return ChangeReport(
         rows_changed=_rows_changed(plan, returning),
+        rows_scanned=sum(_looked_at(node) for node in walked_scans(plan)),
         wal_bytes=int(plan.get("WAL Bytes", 0)),
         seconds=(top.get("Planning Time", 0.0) + top.get("Execution Time", 0.0)) / 1000,
         plan=plan,
@@ -62,6 +67,16 @@ def _rows_changed(plan: Plan, returning: bool) -> int:
 
 def _actual(node: Plan) -> int:
     return round(float(node.get("Actual Rows", 0)) * float(node.get("Actual Loops", 1)))
+
+
+def _looked_at(node: Plan) -> int:
+    removed = float(node.get("Rows Removed by Filter", 0)) * float(node.get("Actual Loops", 1))
+    return _actual(node) + round(removed)
+
+
+def walked_scans(plan: Plan) -> list[Plan]:
+    """The nodes that read the walked table, which our statements call `t`."""
+    return [node for node in nodes(plan) if node.get("Alias") == "t" and node["Node Type"] != "ModifyTable"]
 
 
 def reads_elsewhere(plan: Plan) -> bool:
@@ -88,7 +103,7 @@ def key_scan_problem(plan: Plan, first_column: str, bounds: int) -> str | None:
 
     `bounds` is how many ends of the range the statement has: each must be in the index condition, not in a filter.
     """
-    scans = [node for node in nodes(plan) if node.get("Alias") == "t" and node["Node Type"] != "ModifyTable"]
+    scans = walked_scans(plan)
     if not scans:
         return None  # a range that the planner knows to be empty
     node = scans[0]
