@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Final
 
 import asyncpg
 import structlog
 
+from pgbackfill.control.signals import SignalStatus
 from pgbackfill.database.link import Link, lost
 from pgbackfill.database.queries import load
 
@@ -68,7 +70,16 @@ class Monitor:
     def _show(self) -> None:
         context = self._context
         now = context.now()
+        # Several replicas are one signal each; a gauge without a replica label has to show the worst of them.
+        worst: dict[str, SignalStatus] = {}
         for signal in context.governor.signals(now):
-            context.metrics.signal(signal.name, signal.value, signal.soft, signal.hard, signal.age_s or 0.0)
+            if signal.name not in worst or _badness(signal) > _badness(worst[signal.name]):
+                worst[signal.name] = signal
+        for signal in worst.values():
+            context.metrics.signal(signal.name, signal.value, signal.soft, signal.hard, signal.age_s)
         for replica in context.governor.replicas(now):
             context.metrics.replica(replica.name, replica.lag_s, replica.backlog_bytes)
+
+
+def _badness(signal: SignalStatus) -> float:
+    return inf if signal.value is None else signal.value

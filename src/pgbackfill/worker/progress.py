@@ -11,8 +11,8 @@ from pgbackfill.errors import PgbackfillError
 
 from .context import Context
 
-INTERVAL_S = 5.0
-"""Prometheus scrapes every 15 s by default; thrice as often leaves no scrape with an old value."""
+INTERVAL_S = 1.0
+"""What people look at is never older than the roster's own look at the job table."""
 
 FINISHED = frozenset({"succeeded", "failed", "cancelled"})
 
