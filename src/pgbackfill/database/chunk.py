@@ -65,6 +65,7 @@ class ChunkTransaction:
         self.lease_s = lease_s
         self.last_sql = ""
         """The statement under way, for the error of a job that fails."""
+        self._end_key: KeyText | None = None
         self._stride = Stride(change.key)
         self._plans = PlanGuard(connection, change, form)
 
@@ -89,6 +90,7 @@ class ChunkTransaction:
             scanned = 0
             if end is None:
                 end, scanned = await self._scan(lower, rows)
+            self._end_key = end
             report = await self._apply(lower, end, rows) if end is not None else None
             if guessed and report is not None:
                 scanned = report.rows_scanned
@@ -107,14 +109,14 @@ class ChunkTransaction:
             raise
 
     async def set_aside(self, options: PacingOptions, error: asyncpg.PostgresError) -> KeyText | None:
-        """Quarantines the one row after the cursor with its error and moves past it; answers its key.
+        """Quarantines the row on which the last chunk, one of one row, failed, and moves past it; answers its key.
 
-        None: the row has gone, or somebody stopped the job; nothing was done.
+        None: another row has come before it or it has gone, or somebody stopped the job; nothing was done.
         """
         try:
             cursor, stop = await self._begin(options)
             end, _ = await self._scan(self._lower(cursor), 1) if stop is None else (None, 0)
-            if end is None:
+            if end is None or end != self._end_key:
                 await self._rollback()
                 return None
             # Only the primary message: DETAIL quotes row data, which viewers of the quarantine may not see.

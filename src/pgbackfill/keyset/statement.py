@@ -38,8 +38,9 @@ class Statement:
 class Change:
     """What a job does to the rows of one table.
 
-    `relation` is quoted and schema-qualified. `where_stands_alone` tells whether where_clause can be judged on the
-    row `t` without the items of from_clause.
+    `relation` is quoted and schema-qualified; `partition_of` is the oid of the walked table where `relation` is a leaf
+    of it. `where_stands_alone` tells whether where_clause can be judged on the row `t` without the items of
+    from_clause.
     """
 
     job: str
@@ -51,6 +52,7 @@ class Change:
     where_clause: str | None = None
     statement: str | None = None
     where_stands_alone: bool = True
+    partition_of: int | None = None
 
     @property
     def comment(self) -> str:
@@ -105,9 +107,14 @@ class Change:
 
     @property
     def relation_oid(self) -> str:
-        """Which table carries the name. Asked at the end of a chunk, whose locks keep the answer true until COMMIT:
-        a table that was renamed or swapped cannot be changed unnoticed."""
-        return f"(SELECT pg_catalog.to_regclass({quote_literal(self.relation)})::oid)"
+        """Which table carries the name, NULL where that is no partition of the walked table any more. Asked at the end
+        of a chunk, whose locks keep the answer true until COMMIT: a table that was renamed, swapped or detached cannot
+        be changed unnoticed."""
+        named = f"pg_catalog.to_regclass({quote_literal(self.relation)})"
+        if self.partition_of is None:
+            return f"(SELECT {named}::oid)"
+        ancestors = f"SELECT a.relid::oid FROM pg_catalog.pg_partition_ancestors({named}) AS a"
+        return f"(SELECT {named}::oid WHERE {self.partition_of} IN ({ancestors}))"
 
     def last_key(self, lower: Lower | None, upper: KeyText | None) -> Statement:
         """The upper bound of a walk; `upper` may be a prefix of the key."""

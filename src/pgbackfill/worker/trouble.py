@@ -36,7 +36,7 @@ class Trouble:
         self._reason: str | None = None
         self._slow = 0
         self.set_aside: asyncpg.PostgresError | None = None
-        """The error of the one row after the cursor, which the next chunk quarantines."""
+        """The error of a chunk of one row, which the next chunk quarantines."""
 
     def reason(self, *, now: float) -> str | None:
         """The hold that trouble causes at `now`, or None."""
@@ -57,7 +57,7 @@ class Trouble:
             self.disconnected(error)
             return True
         if failure is Failure.FATAL:
-            if sqlstate == asyncpg.UndefinedTableError.sqlstate and await self._table_moved():
+            if await self._table_moved():  # the name is gone, or another table has it and other columns
                 return await self.leaf_moved()
             self._sample(Outcome.FAILED, rows)
             return await self.fail(f"{_first_line(error)} (SQLSTATE {sqlstate}) in: {lane.last_sql}")
@@ -90,7 +90,8 @@ class Trouble:
         lane = self._lane
         lane.log.warning("row quarantined", key=list(key), sqlstate=error.sqlstate, error=_first_line(error))
         lane.context.metrics.quarantined(lane.job.name)
-        count = await jobs.quarantined(chunk.connection, lane.job.id)
+        async with lane.context.control.use() as control:  # the work login may not read pgbackfill's tables
+            count = await jobs.quarantined(control, lane.job.id)
         if count > options.max_quarantined:
             await self.fail(
                 f"{count} rows could not be changed, more than max_quarantined ({options.max_quarantined}); the last"
@@ -116,20 +117,24 @@ class Trouble:
         lane = self._lane
         async with lane.context.control.use() as control:
             belongs = await catalog.belongs(control, lane.claim.relation, lane.job.relation)
-            if belongs:
-                lane.reopen()
-                lane.log.info("table renamed, walk reopened")
-                return True
-            if lane.claim.relation == lane.job.relation:
-                return await self.fail(f"table {lane.job.table_name} was dropped during the job")
-            await ranges.skip(control, lane.claim)
-            await jobs.note(control, lane.job.id, "partition_left", relation=lane.claim.relation)
+            dropped = not await catalog.belongs(control, lane.job.relation, lane.job.relation)
+            if not belongs and not dropped:
+                await ranges.skip(control, lane.claim)
+                await jobs.note(control, lane.job.id, "partition_left", relation=lane.claim.relation)
+        if belongs:
+            lane.reopen()
+            lane.log.info("table renamed, walk reopened")
+            return True
+        if dropped:
+            return await self.fail(f"table {lane.job.table_name} was dropped during the job")
         lane.log.warning("partition left the table, its range is skipped")
         return False
 
     async def _table_moved(self) -> bool:
-        """Whether an undefined table is the walked one, and not one that the job's SQL names."""
+        """Whether the walked table no longer has the name under which the walk was opened."""
         lane = self._lane
+        if lane.relation is None:
+            return False
         async with lane.context.control.use() as control:
             change = await catalog.describe_change(control, lane.job, lane.claim.relation)
         return change is None or change.relation != lane.relation

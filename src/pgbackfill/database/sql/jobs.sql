@@ -16,13 +16,31 @@ WITH ready AS (
        AND NOT EXISTS (SELECT FROM pgbackfill.ranges r
                         WHERE r.job_id = j.id AND r.status = 'open' AND r.lease_until > clock_timestamp())
        FOR UPDATE OF j SKIP LOCKED
+), moved AS (
+    UPDATE pgbackfill.jobs j
+       SET status = ready.next, wait_reason = NULL, wait_since = NULL,
+           finished_at = CASE WHEN ready.next = 'paused' THEN NULL ELSE clock_timestamp() END
+      FROM ready
+     WHERE j.id = ready.id AND ready.next IS NOT NULL
+    RETURNING j.id, j.name, j.status, j.relation
+), attached AS (
+    -- Partitions that came while the job ran were not walked: said once, when it ends. pg_inherits is read without a
+    -- lock on the tables, which pg_partition_tree would take.
+    INSERT INTO pgbackfill.events (job_id, event, detail)
+    SELECT moved.id, 'partition_attached',
+           jsonb_build_object('partitions', jsonb_agg(leaf.oid::regclass::text ORDER BY leaf.oid))
+      FROM moved
+     CROSS JOIN LATERAL (
+           WITH RECURSIVE tree (oid) AS (
+               SELECT i.inhrelid FROM pg_inherits i WHERE i.inhparent = moved.relation
+               UNION ALL
+               SELECT i.inhrelid FROM tree JOIN pg_inherits i ON i.inhparent = tree.oid)
+           SELECT tree.oid FROM tree JOIN pg_class c ON c.oid = tree.oid WHERE c.relkind <> 'p') AS leaf
+     WHERE moved.status = 'succeeded'
+       AND NOT EXISTS (SELECT FROM pgbackfill.ranges r WHERE r.job_id = moved.id AND r.relation = leaf.oid)
+     GROUP BY moved.id
 )
-UPDATE pgbackfill.jobs j
-   SET status = ready.next, wait_reason = NULL, wait_since = NULL,
-       finished_at = CASE WHEN ready.next = 'paused' THEN NULL ELSE clock_timestamp() END
-  FROM ready
- WHERE j.id = ready.id AND ready.next IS NOT NULL
-RETURNING j.id, j.name, j.status;
+SELECT id, name, status FROM moved;
 
 -- name: start_job
 -- Takes the next due job whose table is free. Its transaction id is what upper bounds wait for.
