@@ -122,7 +122,8 @@ class Postgres:
         """The database that every test's database is a copy of; nobody may connect to it, or copying would wait."""
         if self.template is None:
             name = f"pgbackfill_template_{secrets.token_hex(4)}"
-            await self.execute(f"CREATE DATABASE {name}")
+            # Alike everywhere: a server in a bare container is set up for SQL_ASCII.
+            await self.execute(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C'")
             connection = await asyncpg.connect(self.dsn(name))
             try:
                 await migrate(connection)
