@@ -116,10 +116,12 @@ async def test_a_daemon_frozen_inside_a_chunk_keeps_its_range_from_others(site: 
         frozen.send(signal.SIGSTOP)
         second = await site.running(lease_s=5)
         await site.true("SELECT lease_until < clock_timestamp() FROM pgbackfill.ranges")
-        # The lease is over, but the open transaction holds the row of the range: the other one works, elsewhere.
+        # The lease is over, but the open transaction holds the row of the range: two more looks do not claim it.
         await site.table("orders", 10)
         await site.enqueue("next", "orders")
-        await site.reaches("next", "succeeded")
+        await site.held("next", "old_transaction pid")
+        await site.want("next", "cancel")
+        await site.reaches("next", "cancelled")
         assert not second.events("range claimed", job="gated")
     frozen.send(signal.SIGCONT)
     await site.reaches("gated", "succeeded")
