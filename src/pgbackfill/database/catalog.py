@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 import asyncpg
 
 from pgbackfill.jobs.job import Job
+from pgbackfill.keyset import session
 from pgbackfill.keyset.explain import reads_elsewhere
 from pgbackfill.keyset.key import KeyColumn
 from pgbackfill.keyset.names import quote_identifier, quote_literal
@@ -17,13 +18,18 @@ from pgbackfill.keyset.statement import Change, Form
 from .queries import load
 from .types import Connection
 
+LOCK_TIMEOUT = "2s"
+"""Longest wait for a look at a table that somebody has locked: these looks are few, and asked again."""
+
 
 @asynccontextmanager
-async def rolled_back(connection: Connection, *, search_path: str, time_zone: str = "UTC") -> AsyncIterator[None]:
-    """A transaction of which nothing stays, with the given search path."""
+async def rolled_back(connection: Connection, job: Job | None = None) -> AsyncIterator[None]:
+    """A transaction of which nothing stays; as the job's SQL is run, or with pg_catalog alone in the search path."""
+    settings = session.jobs_own(job.time_zone, job.session_settings) if job is not None else {}
+    search_path = job.search_path if job is not None else "pg_catalog"
     await connection.execute(
-        f"BEGIN; SELECT pg_catalog.set_config('search_path', {quote_literal(search_path)}, true);"
-        f" SET LOCAL TimeZone = {quote_literal(time_zone)}; SET LOCAL lock_timeout = '2s'"
+        f"BEGIN; {'; '.join(session.set_local({'lock_timeout': LOCK_TIMEOUT} | settings))};"
+        f" SELECT pg_catalog.set_config('search_path', {quote_literal(search_path)}, true)"
     )
     try:
         yield
@@ -34,7 +40,8 @@ async def rolled_back(connection: Connection, *, search_path: str, time_zone: st
 
 async def leaves(connection: Connection, relation: int) -> list[int]:
     """The oids of the tables that hold the rows of `relation`, in the order in which they are walked."""
-    return [row["oid"] for row in await connection.fetch(load("catalog")["leaves"], relation)]
+    async with rolled_back(connection):
+        return [row["oid"] for row in await connection.fetch(load("catalog")["leaves"], relation)]
 
 
 async def belongs(connection: Connection, leaf: int, relation: int) -> bool:
@@ -44,7 +51,7 @@ async def belongs(connection: Connection, leaf: int, relation: int) -> bool:
 
 async def describe_change(connection: Connection, job: Job, relation: int) -> Change | None:
     """What `job` does to the table or leaf `relation`; None where that table no longer exists."""
-    async with rolled_back(connection, search_path="pg_catalog"):
+    async with rolled_back(connection):
         table = await connection.fetchrow(load("catalog")["table_name"], relation)
         if table is None:
             return None
@@ -69,7 +76,7 @@ async def _where_stands_alone(connection: Connection, job: Job, schema: str, tab
         return True
     relation = f"{quote_identifier(schema)}.{quote_identifier(table)}"
     try:
-        async with rolled_back(connection, search_path=job.search_path, time_zone=job.time_zone):
+        async with rolled_back(connection, job):
             await connection.fetch(f"EXPLAIN SELECT 1 FROM ONLY {relation} AS t WHERE ({job.where_clause}\n)")
     except asyncpg.PostgresError as error:
         if not str(error.sqlstate).startswith("42"):
@@ -108,7 +115,7 @@ async def _reads_only_the_row(connection: Connection, job: Job, relation: int, s
     if "_to_xml" in statement.lower():  # built in, yet reads any table that it is given
         return False
     try:
-        async with rolled_back(connection, search_path=job.search_path, time_zone=job.time_zone):
+        async with rolled_back(connection, job):
             await connection.fetch(
                 f"CREATE FUNCTION pg_temp.pgbackfill_probe() RETURNS void LANGUAGE sql BEGIN ATOMIC {statement}; END"
             )

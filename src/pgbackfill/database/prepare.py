@@ -6,7 +6,6 @@ import json
 
 from pgbackfill.errors import JobFailed
 from pgbackfill.jobs.job import Job
-from pgbackfill.keyset import session
 from pgbackfill.keyset.key import Lower
 from pgbackfill.keyset.statement import Change
 
@@ -56,11 +55,7 @@ async def _bounds(work: Connection, job: Job, relation: int) -> tuple[int, list[
     if change is None or len(change.key) != len(job.key_columns):
         raise JobFailed(f"table {job.table_name} or its key was dropped before the job began; enqueue it again")
     lower = Lower(job.from_key, inclusive=True) if job.from_key else None
-    async with catalog.rolled_back(work, search_path=job.search_path, time_zone=job.time_zone):
-        await work.execute(
-            "; ".join(f"SET LOCAL {name} = '{value}'" for name, value in session.KEY_TEXT.items())
-            + "; SET LOCAL row_security = off"
-        )
+    async with catalog.rolled_back(work, job):
         return relation, *await _upper(work, job, change, lower)
 
 

@@ -22,7 +22,8 @@ UNSTEER = "; ".join(f"SET LOCAL {name} TO DEFAULT" for name in STEERED)
 """Before SQL that reads other tables: its plans are the planner's own business."""
 
 
-def _set_local(values: Mapping[str, str]) -> list[str]:
+def set_local(values: Mapping[str, str]) -> list[str]:
+    """One SET LOCAL a setting."""
     return [f"SET LOCAL {quote_setting(name)} = {quote_literal(value)}" for name, value in values.items()]
 
 
@@ -34,6 +35,16 @@ def quote_setting(name: str) -> str:
 def setting_text(value: Any) -> str:
     """A JSON scalar as the text of a setting."""
     return {True: "on", False: "off"}.get(value, str(value)) if isinstance(value, bool) else str(value)
+
+
+def jobs_own(time_zone: str, session_settings: Mapping[str, Any]) -> dict[str, str]:
+    """What a job's SQL and its keys mean depends on these: the same wherever they are planned or run."""
+    return {
+        "row_security": "off",
+        "TimeZone": time_zone,
+        **KEY_TEXT,
+        **{name: setting_text(value) for name, value in session_settings.items()},
+    }
 
 
 def begin(
@@ -52,18 +63,15 @@ def begin(
         "lock_timeout": str(options.lock_timeout_ms),
         "statement_timeout": str(options.statement_timeout_ms),
         "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_MS),
-        "row_security": "off",
         "plan_cache_mode": "force_custom_plan",
         "synchronous_commit": options.synchronous_commit,
-        "TimeZone": time_zone,
-        **KEY_TEXT,
         **dict.fromkeys(STEERED, "off"),
-        **{name: setting_text(value) for name, value in (session_settings or {}).items()},
+        **jobs_own(time_zone, session_settings or {}),
     }
     return "; ".join(
         [
             "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE",
-            *_set_local(values),
+            *set_local(values),
             # A search path is a list: as one quoted literal it would be a single odd schema name.
             f"SELECT pg_catalog.set_config('search_path', {quote_literal(search_path)}, true)",
             "SET CONSTRAINTS ALL IMMEDIATE",
