@@ -34,9 +34,12 @@ It costs a standing queue that is 6 % above the target for one daemon, 24 % for 
 PROBE_PER_S = 2.8
 """Exponent of probing: twice as much every 0.25 s. In the 0.35 s until a queue is seen it builds 0.17 s of queue."""
 
-SHALLOW = 0.25
-SHALLOW_PROBE_PER_S = 1.4
-"""A queue more than a quarter below its target may be no queue but a path: probe on, at most half as fast."""
+RISING = 1.03
+RISING_MEAN_S = 1.0
+RISING_PROBE_PER_S = 1.4
+"""What looks like a queue below its target may be the length of the path. If the drain rate still rises with our pace,
+3 % above its mean of a second, it is: probe on, at most half as fast. A saturated path drains evenly.
+"""
 
 PROBE_ABOVE_KNEE = 0.25
 """Above the rate at which a queue last stood, probing starts this much slower and doubles every second."""
@@ -77,6 +80,9 @@ STARVED_S = 2.0
 STARVED_QUEUES = 1.5
 """A real queue settles below this many targets."""
 
+STEADY = 0.7
+"""A lag that varies by more than this is a queue that fills and drains."""
+
 PATH_POLLS = 5
 """Bursts make the lag a sawtooth that begins at zero, so the path is the largest lag of so many polls."""
 
@@ -115,6 +121,7 @@ class Path:
         self._lags: deque[float] = deque(maxlen=PATH_POLLS)
         self._knee = math.inf
         self._memory = 0.0
+        self._drain_mean = 0.0
 
     def poll(self, flow: Flow, *, target_s: float, soft_s: float, now: float) -> None:
         """Take in one poll, made under the given queue target and soft limit of the lag (seconds)."""
@@ -130,16 +137,21 @@ class Path:
         if flow.backlog_bytes < STANDING_MIN_BYTES or self.queue_s < STANDING_SHARE * target_s:
             self._standing_since = None
             self._clear_since = now if self._clear_since is None else self._clear_since
-            self._probe(flow, soft_s, seconds, now)
+            self._probe(flow, target_s, soft_s, seconds, now)
             return
         self._clear_since = None
         if self._standing_since is None:
             self._standing_since = now
         stopped = flow.drain is not None and flow.drain < STOPPED_SHARE * (self.capacity or 0.0)
         if flow.drain is not None and not stopped and now - self._standing_since >= STOOD_S:
-            self._follow(flow, flow.drain, weight)
-            room = max(0.0, 1.0 - self.queue_s / target_s - SHALLOW)
-            self.base *= math.exp(SHALLOW_PROBE_PER_S * room * min(seconds, 1.0))
+            rising = flow.drain > RISING * self._drain_mean > 0 and self.queue_s < target_s
+            self._drain_mean += (1.0 - math.exp(-seconds / RISING_MEAN_S)) * (flow.drain - self._drain_mean)
+            if rising and flow.own > OWN_SHARE_MIN * flow.total:
+                room = min(1.0, 2.0 * (1.0 - self.queue_s / target_s))
+                self.base *= math.exp(RISING_PROBE_PER_S * room * min(seconds, 1.0))
+                self.capacity = max(self.capacity or 0.0, flow.drain)
+            else:
+                self._follow(flow, flow.drain, weight)
 
     def pace(self, *, target_s: float, soft_s: float) -> float:
         """WAL bytes per second that all lanes together may write."""
@@ -180,14 +192,15 @@ class Path:
         lag = max(self._lags)
         if self._at_first > 0 and flow.own > 0:
             self._at_first -= 1
-            if self._at_first == 0 and flow.total <= 2 * flow.own <= 4 * FLOOR_BYTES_PER_S:
+            alone = flow.total <= 2 * flow.own <= 4 * FLOOR_BYTES_PER_S
+            if self._at_first == 0 and alone and min(self._lags) >= STEADY * lag:
                 self._path_s = min(lag, soft_s / 2)
         self._path_s = min(self._path_s, lag)
-        alone = 0 < flow.total <= 2 * flow.own and flow.own <= 1.5 * self.floor
+        alone = 0 < flow.total <= 2 * flow.own and flow.own <= 1.5 * FLOOR_BYTES_PER_S
         low, high = min(self._starved_lags[0], lag), max(self._starved_lags[1], lag)
         if not alone or lag < self._path_s + STARVED_QUEUES * target_s:
             self._starved_since, self._starved_lags = None, (math.inf, 0.0)
-        elif self._starved_since is None or low < 0.7 * high:
+        elif self._starved_since is None or low < STEADY * high:
             self._starved_since, self._starved_lags = now, (lag, lag)
         else:
             self._starved_lags = (low, high)
@@ -209,12 +222,14 @@ class Path:
             self._knee = free
         self.base = max(self.base, self.floor)
 
-    def _probe(self, flow: Flow, soft_s: float, seconds: float, now: float) -> None:
+    def _probe(self, flow: Flow, target_s: float, soft_s: float, seconds: float, now: float) -> None:
         """No queue stands: the capacity is above what flows."""
         if flow.drain is not None and self.capacity is not None and flow.drain > self.capacity:
             self.capacity += (1.0 - math.exp(-seconds / TRACKING_S)) * (flow.drain - self.capacity)
         if flow.own <= 0:
             return  # held or between jobs: nothing is learned, and nothing forgotten
+        if flow.drain is not None and flow.backlog_bytes > 2 * target_s * flow.drain:
+            return  # more is on its way than drains in good time: a queue begins to show
         achieved = max(flow.own, flow.own_now)
         # Between two polls an exponent x builds x * t^2 / 2 seconds of queue; keep that below half the soft limit.
         blind_s = self.interval_s + 0.1 + self.path_s

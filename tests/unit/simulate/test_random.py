@@ -13,10 +13,7 @@ from pgbackfill.control.options import PacingOptions
 from pgbackfill.simulate import Result, Scenario, judge, simulate
 from pgbackfill.simulate.servers import DISK_PER_WAL
 
-SECONDS = 16.0
-
-SETTLE_S = 3.0
-"""After a capacity fell, the queue that stood is worth more time; it is judged again after this."""
+SECONDS = 10.0
 
 
 def one_of_floats(low: float, high: float) -> st.SearchStrategy[float]:
@@ -31,10 +28,10 @@ def scenarios(draw: st.DrawFn) -> Scenario:
         events = []
         if draw(st.booleans()):
             change = draw(one_of_floats(0.25, 4.0))
-            events.append({"at": draw(st.floats(2, 8)), "set": {"capacity_bytes_per_s": capacity * change}})
+            events.append({"at": draw(st.floats(2, 5)), "set": {"capacity_bytes_per_s": capacity * change}})
         if draw(st.integers(0, 4)) == 0:
             missing = draw(st.sampled_from(["capacity_bytes_per_s", "connected", "readable"]))
-            events.append({"at": draw(st.floats(2, 8)), "for": draw(st.floats(0.5, 3)), "set": {missing: 0.0}})
+            events.append({"at": draw(st.floats(2, 5)), "for": draw(st.floats(0.5, 2)), "set": {missing: 0.0}})
         replicas.append(
             {
                 "name": f"replica-{index}",
@@ -118,9 +115,9 @@ def check_no_starvation(result: Result) -> None:
     wal_per_row = job.row_wal_bytes * job.changed_ratio
     crowd = max(1.0, (primary.foreground_cores + job.lanes) / primary.cores)
     row_s = job.row_us / 1e6 * (job.changed_ratio + 0.05) * crowd
+    row_s = max(row_s, wal_per_row * DISK_PER_WAL * job.lanes / primary.disk_bytes_per_s)
     chunk = min(options.chunk_max_rows, max(1.0, options.chunk_target_ms / 1e3 / row_s))
     flat_out = job.lanes * options.duty_max * wal_per_row / (row_s + job.overhead_ms * crowd / 1e3 / chunk)
-    flat_out = min(flat_out, primary.disk_bytes_per_s / DISK_PER_WAL)
     possible = [min(room, flat_out) for room in result.available[tail]]
     if options.max_rows_per_s is not None:
         possible = [min(rate, options.max_rows_per_s * wal_per_row) for rate in possible]
