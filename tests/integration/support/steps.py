@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from pgbackfill.control.options import PacingOptions
 from pgbackfill.database import jobs, prepare, ranges
@@ -16,6 +16,8 @@ from pgbackfill.worker.walk import open_walk
 from .field import Field
 
 LEASE_S = 30.0
+
+Transaction = TypeVar("Transaction", bound=ChunkTransaction)
 
 
 @dataclass
@@ -41,12 +43,8 @@ class Steps:
     async def take(cls, field: Field, job: Job, connection: Connection | None = None) -> Steps:
         """Claims the next range of a prepared job."""
         connection = connection or await field.database.connect()
-        claim = await claimed(field, job)
-        assert claim is not None
-        change, form = await open_walk(connection, job, claim)
-        return cls(
-            field, job, claim, connection, ChunkTransaction(connection, job, claim, change, form, lease_s=LEASE_S)
-        )
+        chunk = await taken(field, job, connection)
+        return cls(field, job, chunk.claim, connection, chunk)
 
     @property
     def form(self) -> Form:
@@ -77,3 +75,13 @@ async def claimed(
 ) -> Claim | None:
     """Takes the next range of the job, if there is one to take."""
     return await ranges.claim(connection or field.connection, job.id, worker_id=1, lease_s=lease_s, parallelism=1)
+
+
+async def taken(
+    field: Field, job: Job, connection: Connection, kind: type[Transaction] = ChunkTransaction
+) -> Transaction:
+    """Claims the next range of a prepared job and opens its walk on `connection`."""
+    claim = await claimed(field, job)
+    assert claim is not None
+    change, form = await open_walk(connection, job, claim)
+    return kind(connection, job, claim, change, form, lease_s=LEASE_S)
