@@ -9,8 +9,13 @@ per job and lane:
     governor.observe_replica("replica-b", replay_lsn=…|None, state="streaming"|None, now=now,
                              lag_s=None, interval=0.25)            # then each replica, at the same now
     governor.observe(Reading("archive_backlog", 3.0, at=now, unit=" segments", interval=5.0), Limits(20, 42), now=now)
+    governor.observe_latency("canary_read", seconds|None, now=now, interval=1.0)   # limits: ratios to its baseline;
+                                                                   # begin some polls before the first chunk
+    governor.set_lanes(total, own)                                 # live lanes: of all this database's daemons, own
     governor.forget("replica-b")                                   # taken away on purpose
     governor.update(options)
+    governor.pace(options, now=now) -> WAL bytes per second | None # None: nothing limits it
+    governor.capacity -> WAL bytes per second | None               # of the slowest replica, once a queue has shown it
     governor.hold(options, now=now) -> Hold(reason, since, signal) | None
     governor.signals(now) -> list[SignalStatus(name, value, unit, soft, hard, age_s, level, detail)]
     governor.replicas(now) -> list[ReplicaStatus(name, state, lag_s, backlog_bytes, drain_rate, capacity)]
@@ -20,4 +25,9 @@ per job and lane:
     controller.finished(ChunkSample(…), now=now)                   # after every chunk, failed ones too
     controller.update(options)
     controller.rows, controller.sleep_seconds, controller.hold     # for display
+
+    sizer.py             rows per chunk            path.py, flow.py  the pace that one replica allows
+    signals.py, holds.py levels, hysteresis        aimd.py           signals that are not queues
+    wal_history.py       true lag                  latency.py        canaries and their baselines
+    replica.py           one replica's readings    bucket.py, usage.py  what was spent
 """

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from pgbackfill.control.flow import Flow
 from pgbackfill.control.options import PacingOptions
-from pgbackfill.control.path import Flow, Path
+from pgbackfill.control.path import Path
 from pgbackfill.control.replica import Replica, ReplicaStatus
 from pgbackfill.control.signals import Level, Limits
 from pgbackfill.control.usage import Usage

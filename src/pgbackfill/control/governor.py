@@ -167,7 +167,7 @@ class Governor:
             level = self._fleet.level(replica, lag, now)
             if level is Level.UNKNOWN:
                 speeds.append(UNKNOWN_SPEED)
-            elif replica.backlog_bytes is None:
+            elif replica.backlog_bytes is None or not self._usage.wal_seen:
                 speeds.append(self._steer(f"replica_lag/{replica.name}", level, replica.lag_s, lag, lag, now))
         return min([*speeds, speed_share(self._effort(options, now))])
 

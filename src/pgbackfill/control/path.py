@@ -10,8 +10,8 @@ so the pace probes upward exponentially.
 from __future__ import annotations
 
 import math
-from collections import deque
-from dataclasses import dataclass
+
+from pgbackfill.control.flow import FLOOR_BYTES_PER_S, Flow, PathLength
 
 TRACKING_S = 0.5
 """First-order tracking of capacity and share, up and down: as long as the window of the drain rate."""
@@ -44,9 +44,6 @@ RISING_PROBE_PER_S = 1.4
 PROBE_ABOVE_KNEE = 0.25
 """Above the rate at which a queue last stood, probing starts this much slower and doubles every second."""
 
-FLOOR_BYTES_PER_S = float(1 << 20)
-"""Never slower than this (or a tenth of the known capacity) unless held: without a flow nothing is learned."""
-
 FLOOR_SHARE = 0.1
 FLOOR_MIN_BYTES_PER_S = float(64 << 10)
 
@@ -74,34 +71,6 @@ WINDUP = 2.0
 MEMORY_HALF_LIFE_S = 30.0
 """How long a rate that once worked is trusted after a hold."""
 
-STARVED_S = 2.0
-"""A lag that stays while we run at the floor is the length of the path, not our queue."""
-
-STARVED_QUEUES = 1.5
-"""A real queue settles below this many targets."""
-
-STEADY = 0.7
-"""A lag that varies by more than this is a queue that fills and drains."""
-
-PATH_POLLS = 5
-"""Bursts make the lag a sawtooth that begins at zero, so the path is the largest lag of so many polls."""
-
-SHORT_PATH_S = 0.05
-"""A shorter path counts as none: in one data centre, where daemons must not differ by what they happened to measure."""
-
-
-@dataclass(frozen=True, slots=True)
-class Flow:
-    """What one poll says. Rates in WAL bytes per second; `own` is ours, all lanes of the database's daemons."""
-
-    lag_s: float
-    backlog_bytes: int
-    drain: float | None
-    total: float
-    own: float
-    own_now: float
-    """`own` over a shorter time: what the last chunks achieved."""
-
 
 class Path:
     """Learns at every poll of the replica; `pace` may be asked at any time, for any queue target."""
@@ -111,14 +80,10 @@ class Path:
         self.base = FLOOR_BYTES_PER_S
         self.queue_s = 0.0
         self.interval_s = 0.1
-        self._path_s = 0.0
-        self._at_first = PATH_POLLS
         self._at: float | None = None
         self._standing_since: float | None = None
         self._clear_since: float | None = None
-        self._starved_since: float | None = None
-        self._starved_lags = (math.inf, 0.0)
-        self._lags: deque[float] = deque(maxlen=PATH_POLLS)
+        self._length = PathLength()
         self._knee = math.inf
         self._memory = 0.0
         self._drain_mean = 0.0
@@ -174,38 +139,13 @@ class Path:
         if self.capacity and flow.backlog_bytes:
             lag = max(lag, min(flow.backlog_bytes / self.capacity, 2 * soft_s))
         if flow.backlog_bytes > 0:
-            self._measure_path(flow, target_s, soft_s, now)
+            self._length.poll(flow, target_s=target_s, longest_s=soft_s / 2, now=now)
         self.queue_s = max(0.0, lag - self.path_s)
 
     @property
     def path_s(self) -> float:
         """How long WAL travels when no queue stands, in seconds."""
-        return self._path_s if self._path_s >= SHORT_PATH_S else 0.0
-
-    def _measure_path(self, flow: Flow, target_s: float, soft_s: float, now: float) -> None:
-        """The length of the path: the lag at our first small flow, or one that stays while we starve on it.
-
-        Only where nobody else writes more than we do: otherwise it may be their queue, and latecomers would stack
-        their queues on one another. Any smaller lag later corrects it.
-        """
-        self._lags.append(flow.lag_s)
-        lag = max(self._lags)
-        if self._at_first > 0 and flow.own > 0:
-            self._at_first -= 1
-            alone = flow.total <= 2 * flow.own <= 4 * FLOOR_BYTES_PER_S
-            if self._at_first == 0 and alone and min(self._lags) >= STEADY * lag:
-                self._path_s = min(lag, soft_s / 2)
-        self._path_s = min(self._path_s, lag)
-        alone = 0 < flow.total <= 2 * flow.own and flow.own <= 1.5 * FLOOR_BYTES_PER_S
-        low, high = min(self._starved_lags[0], lag), max(self._starved_lags[1], lag)
-        if not alone or lag < self._path_s + STARVED_QUEUES * target_s:
-            self._starved_since, self._starved_lags = None, (math.inf, 0.0)
-        elif self._starved_since is None or low < STEADY * high:
-            self._starved_since, self._starved_lags = now, (lag, lag)
-        else:
-            self._starved_lags = (low, high)
-            if now - self._starved_since >= STARVED_S:
-                self._path_s = min(low, soft_s / 2)
+        return self._length.seconds
 
     def _follow(self, flow: Flow, drain: float, weight: float) -> None:
         """A queue stands, so the drain rate is the capacity, and we know what part of it was ours."""

@@ -10,6 +10,9 @@ BIN_S = 0.05
 MEMORY_S = 30.0
 """Older bins are dropped. Long enough for the slowest poll that is still useful (10 s)."""
 
+SHORTEST_S = 1e-6
+"""A chunk shorter than a clock can tell wrote its WAL at one moment."""
+
 
 class Usage:
     """Busy seconds and WAL bytes per bin of time; a chunk's WAL is taken as written evenly over its time."""
@@ -18,16 +21,19 @@ class Usage:
         self._bins: dict[int, list[float]] = {}
         self._oldest = 0
         self.last_end: float | None = None
+        self.wal_seen = False
+        """Whether any chunk said how much WAL it wrote; where WAL functions are missing, none does."""
 
     def add(self, wal_bytes: float, *, since: float, now: float) -> None:
         """Note a chunk that ran from `since` to `now` (seconds)."""
         self.last_end = now if self.last_end is None else max(self.last_end, now)
+        self.wal_seen = self.wal_seen or wal_bytes > 0
         self._forget(now)
         since = max(min(since, now), now - MEMORY_S)
-        rate = max(0.0, wal_bytes) / (now - since) if now > since else 0.0
-        if now <= since:
+        if now - since < SHORTEST_S:
             self._bins.setdefault(math.floor(now / BIN_S), [0.0, 0.0])[1] += max(0.0, wal_bytes)
             return
+        rate = max(0.0, wal_bytes) / (now - since)
         for index in range(math.floor(since / BIN_S), math.floor(now / BIN_S) + 1):
             overlap = min(now, (index + 1) * BIN_S) - max(since, index * BIN_S)
             if overlap > 0:

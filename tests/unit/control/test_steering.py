@@ -1,0 +1,182 @@
+"""Signals that are not queues, canaries, and the arithmetic of what was spent."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pgbackfill.control.aimd import SPEED_MIN, Aimd
+from pgbackfill.control.bucket import Bucket
+from pgbackfill.control.governor import Governor
+from pgbackfill.control.latency import Latency, chunk_share, speed_share
+from pgbackfill.control.options import PacingOptions
+from pgbackfill.control.signals import Level, Limits, Reading
+from pgbackfill.control.usage import Usage
+
+LIMITS = Limits(10, 20)
+OPTIONS = PacingOptions()
+
+
+def steer(aimd: Aimd, value: float, seconds: float, now: float, *, achieved: float = 1.0) -> float:
+    for _ in range(round(seconds / 0.1)):
+        now += 0.1
+        aimd.update(LIMITS.level(value), value, LIMITS, achieved=min(achieved, aimd.speed), now=now)
+    return now
+
+
+def test_above_the_soft_limit_the_speed_falls_below_it_rises_again() -> None:
+    aimd = Aimd()
+    now = steer(aimd, 18, 2, 0.0)
+    slow = aimd.speed
+    assert slow < 0.3
+    now = steer(aimd, 1, 5, now)
+    assert aimd.speed > slow + 0.3
+    steer(aimd, 1, 20, now)
+    assert aimd.speed == 1.0
+
+
+def test_a_signal_that_stays_high_without_us_costs_nothing() -> None:
+    aimd = Aimd()
+    now = steer(aimd, 5, 1, 0.0)
+    steer(aimd, 18, 60, now, achieved=0.0)
+    assert aimd.speed == 1.0
+
+
+def test_what_led_to_a_hold_is_halved_once() -> None:
+    aimd = Aimd()
+    now = steer(aimd, 5, 1, 0.0)
+    aimd.update(Level.HARD, 30, LIMITS, achieved=1.0, now=now + 0.1)
+    assert aimd.speed == 0.5
+    steer(aimd, 30, 60, now + 0.1, achieved=0.0)
+    assert aimd.speed == 0.5
+
+
+@given(
+    st.lists(
+        st.tuples(st.floats(0, 100), st.floats(-1e9, 1e9), st.sampled_from(Level), st.floats(0, 1), st.booleans()),
+        max_size=30,
+    )
+)
+def test_the_speed_stays_within_its_bounds(steps: list[tuple[float, float, Level, float, bool]]) -> None:
+    aimd, now = Aimd(), 0.0
+    for seconds, value, level, achieved, low_is_bad in steps:
+        now += seconds
+        limits = Limits(20, 10) if low_is_bad else LIMITS
+        speed = aimd.update(level, value, limits, achieved=achieved, now=now)
+        assert SPEED_MIN <= speed <= 1.0
+
+
+def test_latency_has_limits_above_its_own_baseline() -> None:
+    latency = Latency("canary_read", now=0.0)
+    assert latency.limits(OPTIONS) is None
+    for tick in range(50):
+        latency.observe(0.001, busy_share=0.0, now=tick * 0.1, interval=0.1)
+    limits = latency.limits(OPTIONS)
+    assert limits is not None
+    assert limits.soft == pytest.approx(0.006), "the slack of 5 ms, not the ratio, on a fast server"
+    assert limits.hard == pytest.approx(0.011)
+    slow = Latency("canary_read", now=0.0)
+    slow.observe(0.1, busy_share=0.0, now=0.1, interval=0.1)
+    limits = slow.limits(OPTIONS)
+    assert limits is not None
+    assert limits.soft == pytest.approx(0.15)
+    assert limits.hard == pytest.approx(0.3)
+
+
+def test_the_baseline_rises_only_while_we_are_idle() -> None:
+    busy, idle = Latency("a", now=0.0), Latency("b", now=0.0)
+    for latency, share in ((busy, 1.0), (idle, 0.0)):
+        latency.observe(0.001, busy_share=share, now=0.1, interval=0.1)
+        for tick in range(600):
+            latency.observe(0.010, busy_share=share, now=0.2 + tick * 0.1, interval=0.1)
+    assert busy.baseline_s == pytest.approx(0.001)
+    assert idle.baseline_s is not None
+    assert idle.baseline_s > 0.008
+
+
+def test_one_slow_query_is_not_a_latency() -> None:
+    latency = Latency("a", now=0.0)
+    for tick in range(20):
+        latency.observe(0.5 if tick == 15 else 0.001, busy_share=0.5, now=tick * 0.1, interval=0.1)
+    assert latency.value_s == pytest.approx(0.001)
+
+
+def test_chunks_shrink_before_the_speed_falls() -> None:
+    assert (chunk_share(1.0), speed_share(1.0)) == (1.0, 1.0)
+    assert chunk_share(0.75) == pytest.approx(math.sqrt(0.1))
+    assert speed_share(0.75) == 1.0
+    assert chunk_share(0.5) == pytest.approx(0.1)
+    assert speed_share(0.5) == 1.0
+    assert chunk_share(0.25) == pytest.approx(0.1)
+    assert speed_share(0.25) == 0.5
+
+
+def test_latency_shrinks_the_chunks_of_a_running_job() -> None:
+    governor, now = Governor(OPTIONS), 0.0
+    for tick in range(35):
+        now = tick * 0.1
+        governor.observe_latency("canary_read", 0.001 if tick < 20 else 0.008, now=now, interval=0.1)
+        if tick >= 20:
+            governor.spent(1000, 0.1, OPTIONS, now=now)
+        governor.caps(OPTIONS, now=now)
+    assert governor.caps(OPTIONS, now=now).time_ratio < 0.5
+    assert governor.speed(OPTIONS, now=now) == 1.0
+
+
+def test_a_soft_signal_lowers_the_speed_of_a_running_job() -> None:
+    governor, now = Governor(OPTIONS), 0.0
+    for tick in range(50):
+        now = tick * 0.1
+        governor.observe(Reading("archive_backlog", 30.0, at=now), Limits(20, 42), now=now)
+        governor.spent(1000, 0.1, OPTIONS, now=now)
+        governor.speed(OPTIONS, now=now)
+    assert governor.speed(OPTIONS, now=now) < 0.2
+
+
+def test_lanes_of_other_daemons_get_their_part() -> None:
+    governor = Governor(OPTIONS)
+    governor.observe_wal(0, 1, now=0.0)
+    governor.observe_replica("b", replay_lsn=0, state="streaming", now=0.0)
+    alone = governor.pace(OPTIONS, now=0.0)
+    governor.set_lanes(total=4, own=1)
+    shared = governor.pace(OPTIONS, now=0.0)
+    assert alone is not None
+    assert shared == alone / 4
+
+
+def test_a_chunk_pays_with_its_own_time_and_idle_time_earns_nothing() -> None:
+    bucket = Bucket()
+    bucket.spend(100, 100.0, since=0.0, now=0.4)
+    assert bucket.wait_s(100.0, now=0.4) == pytest.approx(0.6)
+    assert bucket.wait_s(100.0, now=50.0) == 0
+    bucket.spend(100, 100.0, since=50.0, now=50.0)
+    assert bucket.wait_s(100.0, now=50.0) == pytest.approx(1.0)
+    assert bucket.wait_s(1000.0, now=50.0) == pytest.approx(0.1), "a debt is an amount, so a higher rate pays sooner"
+    assert bucket.wait_s(None, now=50.0) == 0
+
+
+def test_usage_counts_what_lies_between_two_times() -> None:
+    usage = Usage()
+    assert usage.wal_rate(0.0, 1.0) == 0
+    for tick in range(100):
+        usage.add(1000, since=tick * 0.1, now=tick * 0.1 + 0.05)
+    assert usage.wal_rate(5.0, 6.0) == pytest.approx(10_000)
+    assert usage.busy_share(5.0, 6.0) == pytest.approx(0.5)
+    assert usage.wal_rate(20.0, 21.0) == 0
+
+
+@given(st.lists(st.tuples(st.floats(0, 1000), st.floats(0, 100), st.floats(0, 1e12)), max_size=20))
+def test_usage_and_debts_stay_finite(chunks: list[tuple[float, float, float]]) -> None:
+    usage, bucket, now = Usage(), Bucket(), 0.0
+    for gap, seconds, wal in chunks:
+        now += gap + seconds
+        usage.add(wal, since=now - seconds, now=now)
+        bucket.spend(wal, 1e6, since=now - seconds, now=now)
+        assert 0 <= usage.wal_rate(now - 1, now) < math.inf
+        assert 0 <= usage.busy_share(now - 1, now) <= 1.0 + 1e-6
+        wait = bucket.wait_s(1e6, now=now)
+        assert 0 <= wait < math.inf
+        assert bucket.wait_s(1e6, now=now) == wait
