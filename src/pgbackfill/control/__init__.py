@@ -24,6 +24,7 @@ per job and lane:
     controller.next(now=now) -> RunChunk(rows) | Wait(seconds, reason | None)
     controller.finished(ChunkSample(…), now=now)                   # after every chunk, failed ones too
     controller.update(options)
+    controller.set_lanes(total)                                    # live lanes of this job, of all daemons
     controller.rows, controller.sleep_seconds, controller.hold     # for display
 
     sizer.py             rows per chunk            path.py, flow.py  the pace that one replica allows

@@ -28,6 +28,7 @@ class Controller:
         self._sizer = ChunkSizer(options)
         self._wal = Bucket()
         self._rows = Bucket()
+        self._lanes = 1
         self._ready_at = float("-inf")
         self._slept = 0.0
         self._sleeping_since: float | None = None
@@ -47,6 +48,10 @@ class Controller:
         self._sizer.update(options)
         self._sizer.cap(self._budget())
 
+    def set_lanes(self, total: int) -> None:
+        """Live lanes of this job, of all daemons: its limits on WAL and rows are divided by them."""
+        self._lanes = max(1, total)
+
     def next(self, *, now: float) -> Decision:
         """Run a chunk now, or wait and ask again."""
         if self._sleeping_since is not None:
@@ -58,8 +63,8 @@ class Controller:
         seconds = max(
             self._ready_at - now,
             self._governor.wait_s(self._options, now=now),
-            self._wal.wait_s(self._options.max_wal_bytes_per_s, now=now),
-            self._rows.wait_s(self._options.max_rows_per_s, now=now),
+            self._wal.wait_s(self._wal_limit, now=now),
+            self._rows.wait_s(self._rows_limit, now=now),
         )
         if seconds > 0 and now + seconds > now:
             self._sleeping_since = now
@@ -74,9 +79,9 @@ class Controller:
         self._sizer.observe(sample)
         self._governor.spent(sample.wal_bytes, seconds, self._options, now=now)
         since = now - seconds
-        self._wal.spend(sample.wal_bytes, self._options.max_wal_bytes_per_s, since=since, now=now)
+        self._wal.spend(sample.wal_bytes, self._wal_limit, since=since, now=now)
         if sample.outcome is Outcome.COMMITTED:
-            self._rows.spend(sample.rows_scanned, self._options.max_rows_per_s, since=since, now=now)
+            self._rows.spend(sample.rows_scanned, self._rows_limit, since=since, now=now)
         duty = min(self._options.duty_max, self._governor.speed(self._options, now=now))
         self._ready_at = now + seconds * (1.0 / duty - 1.0)
 
@@ -85,8 +90,15 @@ class Controller:
         return Caps(governed.time_ratio, min(governed.wal_bytes, budget.wal_bytes), budget.rows)
 
     def _budget(self) -> Caps:
-        options = self._options
-        return Caps(
-            wal_bytes=BUDGET_S * (options.max_wal_bytes_per_s or float("inf")),
-            rows=BUDGET_S * (options.max_rows_per_s or float("inf")),
-        )
+        infinite = float("inf")
+        return Caps(wal_bytes=BUDGET_S * (self._wal_limit or infinite), rows=BUDGET_S * (self._rows_limit or infinite))
+
+    @property
+    def _wal_limit(self) -> float | None:
+        limit = self._options.max_wal_bytes_per_s
+        return None if limit is None else limit / self._lanes
+
+    @property
+    def _rows_limit(self) -> float | None:
+        limit = self._options.max_rows_per_s
+        return None if limit is None else limit / self._lanes

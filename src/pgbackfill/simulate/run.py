@@ -106,6 +106,8 @@ class _Loop:
                 daemon.governor.set_lanes(sum(len(other.lanes) for other in alive), len(daemon.lanes))
             else:
                 daemon.governor.set_lanes(len(daemon.lanes), len(daemon.lanes))
+            for lane in daemon.lanes:
+                lane.controller.set_lanes(len(daemon.lanes))
             if sampling.lost_ratio and self.rng.random() < sampling.lost_ratio:
                 continue
             deliver = self._take(daemon)

@@ -80,6 +80,13 @@ def test_max_wal_bytes_per_s_is_honoured(limit: int) -> None:
     assert lane.wal / lane.now == pytest.approx(limit, rel=0.03)
 
 
+def test_the_limits_of_a_job_are_divided_by_its_lanes() -> None:
+    lane = Lane(PacingOptions(max_rows_per_s=1000))
+    lane.controller.set_lanes(4)
+    lane.run(60)
+    assert lane.rows / lane.now == pytest.approx(250, rel=0.03)
+
+
 def test_a_small_limit_gives_small_chunks_not_long_gaps() -> None:
     lane = Lane(PacingOptions(max_rows_per_s=100))
     lane.run(30)
