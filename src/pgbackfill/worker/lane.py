@@ -81,7 +81,7 @@ class Lane:
         finally:
             self.context.metrics.hold(self.job.name, None)
             with anyio.CancelScope(shield=True), anyio.move_on_after(5):
-                if held:
+                if held or self.failed is not None:  # a retry must not wait for the lease to run out
                     await self._give_back()
                 await self.link.close()
 
@@ -152,7 +152,8 @@ class Lane:
                     if self.trouble.set_aside is not None:
                         await self.trouble.quarantine(chunk, options)
                         return True
-                    result = await chunk.run(rows, options, sleep_s=sleep_s, rows_per_second=self._rate.value)
+                    async with self.trouble.watching(connection, rows, options):
+                        result = await chunk.run(rows, options, sleep_s=sleep_s, rows_per_second=self._rate.value)
             except NotExactlyLocked:
                 self._join()
                 return True

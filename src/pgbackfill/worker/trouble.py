@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+import anyio
 import asyncpg
 
 from pgbackfill.control.decision import ChunkSample, Outcome
 from pgbackfill.control.options import PacingOptions
 from pgbackfill.database import catalog, jobs, ranges
 from pgbackfill.database.chunk import ChunkTransaction
+from pgbackfill.database.link import UNREACHABLE
+from pgbackfill.database.queries import load
+from pgbackfill.database.types import Connection
 from pgbackfill.jobs.failures import Failure, classify
 
 if TYPE_CHECKING:
@@ -18,6 +24,9 @@ if TYPE_CHECKING:
 BACKOFF_FIRST_S = 0.25
 BACKOFF_MOST_S = 10.0
 """Doubling between these: soon back after a restart, no stampede on a server that struggles."""
+
+LOCKED_MOST_S = 1.0
+"""A lock is let go at any moment, and asking for it costs the server next to nothing."""
 
 DISCONNECTED = "disconnected"
 """First word of the hold during which nothing can be written to the database."""
@@ -35,6 +44,8 @@ class Trouble:
         self._until = float("-inf")
         self._reason: str | None = None
         self._slow = 0
+        self._locked = False
+        self._holders: list[int] = []
         self.set_aside: asyncpg.PostgresError | None = None
         """The error of a chunk of one row, which the next chunk quarantines."""
 
@@ -46,6 +57,33 @@ class Trouble:
         """A chunk was committed."""
         self._backoff_s = BACKOFF_FIRST_S
         self._slow = 0
+        self._locked = False
+
+    @asynccontextmanager
+    async def watching(self, connection: Connection, rows: int, options: PacingOptions) -> AsyncIterator[None]:
+        """Finds out who holds the lock that a chunk of one row waits for, while it waits: afterwards nobody can say."""
+        self._holders = []
+        if not self._locked or rows > 1:
+            yield
+            return
+        failure: Exception | None = None
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._find_holders, connection.get_server_pid(), options.lock_timeout_ms / 2000)
+            try:
+                yield
+            except Exception as error:  # raised again below: a task group would wrap it
+                failure = error
+            group.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
+
+    async def _find_holders(self, pid: int, after_s: float) -> None:
+        await anyio.sleep(after_s)
+        try:
+            async with self._lane.context.control.use() as control:
+                self._holders = await control.fetchval(load("signals")["lock_holders"], pid)
+        except (asyncpg.PostgresError, *UNREACHABLE):
+            return  # the hold goes without a name
 
     async def met(self, error: Exception, rows: int) -> bool:
         """Decides by SQLSTATE; False ends the lane."""
@@ -74,7 +112,9 @@ class Trouble:
 
     def _single_row(self, failure: Failure, error: Exception) -> None:
         if failure is Failure.LOCKED:
-            self._wait("row_locked by another session")
+            self._locked = True
+            by = " and ".join(str(pid) for pid in self._holders)
+            self._wait(f"row_locked by {f'pid {by}' if by else 'another session'}", most_s=LOCKED_MOST_S)
         elif failure is Failure.SLOW:
             self._slow += 1
         if isinstance(error, asyncpg.PostgresError) and (failure is Failure.POISON or self._slow >= SLOW_MAX):
@@ -139,10 +179,10 @@ class Trouble:
             change = await catalog.describe_change(control, lane.job, lane.claim.relation)
         return change is None or change.relation != lane.relation
 
-    def _wait(self, reason: str) -> None:
+    def _wait(self, reason: str, *, most_s: float = BACKOFF_MOST_S) -> None:
         self._reason = reason
-        self._until = self._lane.context.now() + self._backoff_s
-        self._backoff_s = min(2 * self._backoff_s, BACKOFF_MOST_S)
+        self._until = self._lane.context.now() + min(self._backoff_s, most_s)
+        self._backoff_s = min(2 * self._backoff_s, most_s)
 
     def _sample(self, outcome: Outcome, rows: int) -> None:
         lane = self._lane
