@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from statistics import fmean
 
 import pytest
@@ -273,7 +274,7 @@ def test_a_long_path_is_not_taken_for_a_queue(seed: int) -> None:
 
 def test_every_scenario_file_is_played_here() -> None:
     names = {path.name.removesuffix(".toml") for path in SCENARIOS.iterdir() if path.name.endswith(".toml")}
-    source = (__import__("pathlib").Path(__file__)).read_text(encoding="utf-8")
+    source = Path(__file__).read_text(encoding="utf-8")
     assert all(f'"{name}"' in source for name in names)
 
 
