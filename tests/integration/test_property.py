@@ -29,7 +29,7 @@ from pgbackfill.keyset.statement import Form
 # Key columns, and the key of row i: dense and with gaps, in the order of i and in none.
 SHAPES = {
     "int": ("k int", "i"),
-    "bigint": ("k bigint", "i * 1000000007"),
+    "bigint": ("k bigint", "i::bigint * 1000000007"),
     "uuid": ("k uuid", "md5(i::text)::uuid"),
     "text": ('k text COLLATE "C"', "chr(60 + i % 7) || i"),
     "timestamptz": ("k timestamptz", "timestamptz '2024-10-27 00:00+00' + i * interval '11 minutes'"),

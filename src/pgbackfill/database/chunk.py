@@ -33,7 +33,8 @@ class LeafMoved(Exception):
 
 
 class NotExactlyLocked(Exception):
-    """The change reached other rows than those that were locked before: run the chunk again, joined."""
+    """The change reached other rows than those that were locked before, or would look at far more: run the chunk
+    again, joined."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +157,7 @@ class ChunkTransaction:
     async def _scan(self, lower: Lower | None, rows: int) -> tuple[KeyText | None, int]:
         """The last key of the chunk and how many rows it has; None when nothing is left."""
         boundary = self.change.boundary(lower, self.claim.upper_key, rows)
+        self.last_sql = boundary.sql
         await self._plans.check_scan(boundary, rows, ends=2 if lower else 1)
         found = await self._fetch(boundary)
         if found is not None:
@@ -183,7 +185,10 @@ class ChunkTransaction:
         return await self._measured(self.change.change_joined, list(keys), rows=rows)
 
     async def _measured(self, build: Any, *arguments: Any, rows: int) -> ChangeReport:
-        await self._plans.check_change(build(*arguments, measured=False), rows)
+        unmeasured = build(*arguments, measured=False)
+        self.last_sql = unmeasured.sql
+        if await self._plans.check_change(unmeasured, rows) and self.form is Form.LOCKED_RANGE:
+            raise NotExactlyLocked
         document = (await self._required(build(*arguments)))[0]
         return read_change(json.loads(document), returning=self.change.operation != "statement")
 

@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+LITERAL_SHOWN = 60
+"""Characters of a literal that a person is shown: a key or two."""
+
 _LITERAL = re.compile(r"'(?:[^']|'')*'")
 
 Plan = dict[str, Any]
@@ -93,9 +96,29 @@ def quote_free(text: str) -> str:
     return text.replace('"', "")
 
 
-def sequential_scans(plan: Plan) -> list[tuple[str, str]]:
-    """(schema, table) of every sequential scan below `plan`; needs `EXPLAIN (VERBOSE)` for the schema."""
-    return [(n.get("Schema", ""), n.get("Relation Name", "")) for n in nodes(plan) if n["Node Type"] == "Seq Scan"]
+def others_scanned(plan: Plan) -> list[tuple[str, str]]:
+    """(schema, table) of every sequential scan of a table other than the walked one, which is called `t`; needs
+    `EXPLAIN (VERBOSE)` for the schema."""
+    walked = walked_scans(plan)
+    return [
+        (node.get("Schema", ""), node.get("Relation Name", ""))
+        for node in nodes(plan)
+        if node["Node Type"] == "Seq Scan" and node not in walked
+    ]
+
+
+def readable(value: Any) -> Any:
+    """A plan (or a part of it) for people: without the keys of a whole chunk in its literals."""
+    if isinstance(value, dict):
+        return {name: readable(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [readable(part) for part in value]
+    return _LITERAL.sub(_shortened, value) if isinstance(value, str) else value
+
+
+def _shortened(literal: re.Match[str]) -> str:
+    text = literal[0]
+    return text if len(text) <= LITERAL_SHOWN else f"{text[:LITERAL_SHOWN]}…'"
 
 
 def key_scan_problem(plan: Plan, first_column: str, bounds: int) -> str | None:
