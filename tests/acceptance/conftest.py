@@ -61,15 +61,13 @@ class Daemon:
     def text(self) -> str:
         return self._log.read_text(encoding="utf-8")
 
+    def entries(self, **values: object) -> list[dict[str, Any]]:
+        """Log lines with these values, oldest first."""
+        lines = (json.loads(line) for line in self.text.splitlines(keepends=True) if line.endswith("\n"))
+        return [entry for entry in lines if all(entry.get(key) == value for key, value in values.items())]
+
     def events(self, event: str, **values: object) -> list[dict[str, Any]]:
-        """Log lines with this event and these values, oldest first."""
-        found = []
-        for line in self.text.splitlines(keepends=True):
-            if line.endswith("\n"):
-                entry = json.loads(line)
-                if entry["event"] == event and all(entry.get(key) == value for key, value in values.items()):
-                    found.append(entry)
-        return found
+        return self.entries(event=event, **values)
 
     async def logged(self, event: str, *, times: int = 1, **values: object) -> dict[str, Any]:
         """Waits until this was logged so often; the latest."""

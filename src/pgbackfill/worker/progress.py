@@ -21,6 +21,7 @@ async def show_progress(context: Context) -> None:
     """Until cancelled. Series of a finished job are removed after `metrics_retention_s`."""
     finished_at: dict[str, float] = {}
     forgotten: set[str] = set()
+    shown: set[str] = set()
     while True:
         try:
             async with context.control.use() as control:
@@ -28,8 +29,12 @@ async def show_progress(context: Context) -> None:
         except Exception as error:
             if not (lost(error) or isinstance(error, asyncpg.PostgresError | PgbackfillError)):
                 raise
-            rows = []
+            await anyio.sleep(INTERVAL_S)
+            continue
         now = context.now()
+        for name in shown - {row["name"] for row in rows}:  # deleted, or too old to be listed
+            context.metrics.forget(name)
+        shown = {row["name"] for row in rows}
         for row in rows:
             name = row["name"]
             if row["status"] not in FINISHED:

@@ -1,0 +1,102 @@
+"""HTTP of a daemon that works."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from prometheus_client.parser import text_string_to_metric_families
+
+# Those of the contract; sleep, capacity, and the per-replica ones need a replica to have samples.
+NAMES = {
+    "rows_scanned", "rows_changed", "rows_quarantined", "chunks", "chunk_duration_seconds", "chunk_rows",
+    "sleep_seconds", "held_seconds", "hold", "signal_value", "signal_limit", "signal_age_seconds",
+    "replica_lag_seconds", "replica_backlog_bytes", "pace_wal_bytes_per_second", "capacity_wal_bytes_per_second",
+    "wal_bytes", "progress_ratio", "eta_seconds", "job_status", "retries", "build_info",
+}  # fmt: skip
+
+
+async def test_metrics_have_every_name_and_count_the_work(paired_site: Any) -> None:
+    site = paired_site
+    await site.table("users", 1000)
+    await site.enqueue("counted", "users")
+    daemon = await site.running(http__enabled="true", http__port=0)
+    await site.reaches("counted", "succeeded")
+    status, text = await daemon.get("/metrics")
+    assert status == 200
+    families = {family.name.removeprefix("pgbackfill_") for family in text_string_to_metric_families(text)}
+    assert NAMES - families - {"build"} <= {"build_info"}
+    assert "build" in families or "build_info" in families
+    metrics = await daemon.metrics()
+    assert metrics["pgbackfill_rows_scanned_total"] == metrics["pgbackfill_rows_changed_total"] == 1000
+    chunks = await site.connection.fetchval("SELECT sum(chunk_no) FROM pgbackfill.ranges")
+    assert metrics['pgbackfill_chunks_total{outcome="committed"}'] == chunks
+    assert metrics["pgbackfill_chunk_duration_seconds_count"] >= chunks
+    assert metrics["pgbackfill_wal_bytes_total"] > 1000
+
+
+async def test_a_finished_job_is_shown_and_then_forgotten(site: Any, until: Any) -> None:
+    await site.slow_job("long", "users")
+    daemon = await site.running(http__enabled="true", http__port=0, metrics_retention_s=0)
+
+    async def shown() -> bool:
+        metrics = await daemon.metrics()
+        ratio = metrics.get('pgbackfill_progress_ratio{job="long"}', 0)
+        return 0 < ratio < 1 and metrics['pgbackfill_job_status{job="long",status="running"}'] == 1
+
+    async def forgotten() -> bool:
+        status, text = await daemon.get("/metrics")
+        return status == 200 and 'job="long"' not in text
+
+    await until(shown, "series of a running job")
+    await site.hurry("long")
+    await site.reaches("long", "succeeded")
+    await until(forgotten, "series of a finished job are removed")
+
+
+async def test_a_deleted_job_is_forgotten(site: Any, until: Any) -> None:
+    await site.table("users", 10)
+    await site.enqueue("short", "users", desired_state="pause")
+    daemon = await site.running(http__enabled="true", http__port=0)
+
+    async def has_series(wanted: bool) -> bool:
+        status, text = await daemon.get("/metrics")
+        return status == 200 and ('job="short"' in text) is wanted
+
+    await until(lambda: has_series(True), "series of a paused job")
+    await site.connection.execute("DELETE FROM pgbackfill.jobs")
+    await until(lambda: has_series(False), "series of a deleted job are removed")
+
+
+async def test_health_and_the_json_interface(site: Any) -> None:
+    await site.slow_job("long", "users")
+    daemon = await site.running(http__enabled="true", http__port=0)
+    await site.chunks("long")
+    assert (await daemon.get("/healthz"))[0] == 200
+    assert (await daemon.get("/readyz"))[0] == 200
+    status, text = await daemon.get("/api/v1/jobs")
+    assert status == 200
+    (job,) = json.loads(text)["jobs"]
+    assert (job["name"], job["status"], job["desired_state"]) == ("long", "running", "run")
+    status, text = await daemon.get("/api/v1/jobs/long")
+    one = json.loads(text)
+    assert one["ranges"][0]["chunk_no"] > 0
+    assert "token" not in text
+    assert (await daemon.get("/api/v1/jobs/nobody"))[0] == 404
+    assert (await daemon.post("/api/v1/jobs/long/retry"))[0] == 409
+    assert json.loads((await daemon.get("/api/v1/signals"))[1])["signals"] is not None
+    assert (await daemon.post("/api/v1/pause", origin="https://elsewhere.example"))[0] == 403
+    assert json.loads((await daemon.get("/"))[1])["paused_by"] == []
+    await site.connection.execute("DELETE FROM pgbackfill.schema_version WHERE version = 1")
+    assert (await daemon.get("/readyz"))[0] == 503
+
+
+async def test_a_token_is_asked_for_and_never_shown(site: Any) -> None:
+    await site.slow_job("long", "users")
+    daemon = await site.running(http__enabled="true", http__port=0, http__token="hidden-word")
+    await site.chunks("long")
+    assert (await daemon.post("/api/v1/jobs/long/pause"))[0] == 401
+    assert (await site.progress("long"))["desired_state"] == "run"
+    assert (await daemon.post("/api/v1/jobs/long/pause", authorization="Bearer hidden-word"))[0] == 200
+    await site.reaches("long", "paused")
+    assert "hidden-word" not in daemon.text
