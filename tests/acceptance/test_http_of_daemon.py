@@ -7,7 +7,7 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
-# Those of the contract; sleep, capacity, and the per-replica ones need a replica to have samples.
+# Those of the contract, as a scraper knows them: counters without `_total`.
 NAMES = {
     "rows_scanned", "rows_changed", "rows_quarantined", "chunks", "chunk_duration_seconds", "chunk_rows",
     "sleep_seconds", "held_seconds", "hold", "signal_value", "signal_limit", "signal_age_seconds",
@@ -25,8 +25,7 @@ async def test_metrics_have_every_name_and_count_the_work(paired_site: Any) -> N
     status, text = await daemon.get("/metrics")
     assert status == 200
     families = {family.name.removeprefix("pgbackfill_") for family in text_string_to_metric_families(text)}
-    assert NAMES - families - {"build"} <= {"build_info"}
-    assert "build" in families or "build_info" in families
+    assert families >= NAMES
     metrics = await daemon.metrics()
     assert metrics["pgbackfill_rows_scanned_total"] == metrics["pgbackfill_rows_changed_total"] == 1000
     chunks = await site.connection.fetchval("SELECT sum(chunk_no) FROM pgbackfill.ranges")
