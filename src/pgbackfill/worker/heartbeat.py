@@ -19,6 +19,9 @@ from .context import Context
 
 log = structlog.get_logger()
 
+MISSED_BEATS = 3
+"""A daemon that has missed this many beats is not counted any more."""
+
 PRUNE_EVERY_S = 3600.0
 DAY_S = 86_400.0
 
@@ -43,6 +46,7 @@ async def beat(context: Context) -> None:
                 values = (context.worker_id, len(context.lanes), list(context.pauses.holders))
                 if await control.fetchval(load("workers")["heartbeat"], *values) is None:
                     context.worker_id = await _register(control)  # pruned, or lost in a failover
+                await _divide(control, context)
                 if context.now() - pruned > PRUNE_EVERY_S:
                     await _prune(control, context)
                     pruned = context.now()
@@ -51,6 +55,13 @@ async def beat(context: Context) -> None:
                 raise
             log.debug("heartbeat failed", error=str(error))
         await anyio.sleep(context.settings.heartbeat_s)
+
+
+async def _divide(control: Connection, context: Context) -> None:
+    """The daemons of a database share its capacity by their live lanes: as many beats as may be lost count as alive."""
+    alive_s = MISSED_BEATS * context.settings.heartbeat_s
+    others = await control.fetchval(load("workers")["lanes_of_others"], context.worker_id, alive_s)
+    context.governor.set_lanes(others + len(context.lanes), len(context.lanes))
 
 
 async def _prune(control: Connection, context: Context) -> None:

@@ -79,6 +79,7 @@ class Monitor:
             context.metrics.signal(signal.name, signal.value, signal.soft, signal.hard, signal.age_s)
         for replica in context.governor.replicas(now):
             context.metrics.replica(replica.name, replica.lag_s, replica.backlog_bytes)
+        context.metrics.pace(context.governor.pace(context.settings.pacing, now=now), context.governor.capacity)
 
 
 def _badness(signal: SignalStatus) -> float:

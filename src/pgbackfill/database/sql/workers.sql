@@ -12,3 +12,8 @@ DELETE FROM pgbackfill.workers WHERE id = $1;
 -- name: prune_workers
 -- A daemon that has been silent for a day is gone.
 DELETE FROM pgbackfill.workers WHERE heartbeat_at < clock_timestamp() - interval '1 day';
+
+-- name: lanes_of_others
+-- Lanes of the other daemons that are alive: what the capacity is divided by.
+SELECT coalesce(sum(lanes), 0)::int FROM pgbackfill.workers
+ WHERE id <> $1 AND heartbeat_at > clock_timestamp() - make_interval(secs => $2);
