@@ -1,0 +1,130 @@
+-- relation oid
+(SELECT pg_catalog.to_regclass('"public"."ünï ""q"" .dot"')::oid)
+-- []
+
+-- boundary from the start
+/* pgbackfill job=old */ SELECT k."id"::text FROM (SELECT t."id" FROM ONLY "public"."ünï ""q"" .dot" AS t WHERE (t."id") <= (CAST($1::text AS bigint)) ORDER BY t."id" LIMIT 1 OFFSET 499) AS k
+-- ['99']
+
+-- tail from the start
+/* pgbackfill job=old */ SELECT k."id"::text, (SELECT count(*) FROM ONLY "public"."ünï ""q"" .dot" AS t WHERE (t."id") <= (CAST($1::text AS bigint))) FROM (SELECT t."id" FROM ONLY "public"."ünï ""q"" .dot" AS t WHERE (t."id") <= (CAST($1::text AS bigint)) ORDER BY t."id" DESC LIMIT 1) AS k
+-- ['99']
+
+-- last key from the start
+/* pgbackfill job=old */ SELECT t."id"::text FROM ONLY "public"."ünï ""q"" .dot" AS t WHERE (t."id") <= (CAST($1::text AS bigint)) ORDER BY t."id" DESC LIMIT 1
+-- ['99']
+
+-- change range from the start
+/* pgbackfill job=old */ EXPLAIN (ANALYZE, WAL, TIMING OFF, BUFFERS OFF, SUMMARY ON, FORMAT JSON) DELETE FROM ONLY "public"."ünï ""q"" .dot" AS t WHERE (t."id") <= (CAST($1::text AS bigint)) AND CASE WHEN (done
+) THEN true ELSE false END RETURNING 1
+-- ['99']
+
+-- lock and count from the start
+/* pgbackfill job=old */ SELECT count(*) FROM (SELECT t."id" FROM ONLY "public"."ünï ""q"" .dot" AS t WHERE (t."id") <= (CAST($1::text AS bigint)) AND CASE WHEN (done
+) THEN true ELSE false END ORDER BY t."id" FOR UPDATE OF t) AS locked
+-- ['99']
+
+-- lock and list from the start
+/* pgbackfill job=old */ SELECT array_agg(locked."id"::text) FROM (SELECT t."id" FROM ONLY "public"."ünï ""q"" .dot" AS t WHERE (t."id") <= (CAST($1::text AS bigint)) AND CASE WHEN (done
+) THEN true ELSE false END ORDER BY t."id" FOR UPDATE OF t) AS locked
+-- ['99']
+
+-- boundary after the cursor
+/* pgbackfill job=old */ SELECT k."id"::text FROM (SELECT t."id" FROM ONLY "public"."ünï ""q"" .dot" AS t WHERE (t."id") > (CAST($1::text AS bigint)) AND (t."id") <= (CAST($2::text AS bigint)) ORDER BY t."id" LIMIT 1 OFFSET 499) AS k
+-- ['7', '99']
+
+-- tail after the cursor
+/* pgbackfill job=old */ SELECT k."id"::text, (SELECT count(*) FROM ONLY "public"."ünï ""q"" .dot" AS t WHERE (t."id") > (CAST($1::text AS bigint)) AND (t."id") <= (CAST($2::text AS bigint))) FROM (SELECT t."id" FROM ONLY "public"."ünï ""q"" .dot" AS t WHERE (t."id") > (CAST($1::text AS bigint)) AND (t."id") <= (CAST($2::text AS bigint)) ORDER BY t."id" DESC LIMIT 1) AS k
+-- ['7', '99']
+
+-- last key after the cursor
+/* pgbackfill job=old */ SELECT t."id"::text FROM ONLY "public"."ünï ""q"" .dot" AS t WHERE (t."id") > (CAST($1::text AS bigint)) AND (t."id") <= (CAST($2::text AS bigint)) ORDER BY t."id" DESC LIMIT 1
+-- ['7', '99']
+
+-- change range after the cursor
+/* pgbackfill job=old */ EXPLAIN (ANALYZE, WAL, TIMING OFF, BUFFERS OFF, SUMMARY ON, FORMAT JSON) DELETE FROM ONLY "public"."ünï ""q"" .dot" AS t WHERE (t."id") > (CAST($1::text AS bigint)) AND (t."id") <= (CAST($2::text AS bigint)) AND CASE WHEN (done
+) THEN true ELSE false END RETURNING 1
+-- ['7', '99']
+
+-- lock and count after the cursor
+/* pgbackfill job=old */ SELECT count(*) FROM (SELECT t."id" FROM ONLY "public"."ünï ""q"" .dot" AS t WHERE (t."id") > (CAST($1::text AS bigint)) AND (t."id") <= (CAST($2::text AS bigint)) AND CASE WHEN (done
+) THEN true ELSE false END ORDER BY t."id" FOR UPDATE OF t) AS locked
+-- ['7', '99']
+
+-- lock and list after the cursor
+/* pgbackfill job=old */ SELECT array_agg(locked."id"::text) FROM (SELECT t."id" FROM ONLY "public"."ünï ""q"" .dot" AS t WHERE (t."id") > (CAST($1::text AS bigint)) AND (t."id") <= (CAST($2::text AS bigint)) AND CASE WHEN (done
+) THEN true ELSE false END ORDER BY t."id" FOR UPDATE OF t) AS locked
+-- ['7', '99']
+
+-- boundary from a bound
+/* pgbackfill job=old */ SELECT k."id"::text FROM (SELECT t."id" FROM ONLY "public"."ünï ""q"" .dot" AS t WHERE (t."id") >= (CAST($1::text AS bigint)) AND (t."id") <= (CAST($2::text AS bigint)) ORDER BY t."id" LIMIT 1 OFFSET 499) AS k
+-- ['7', '99']
+
+-- tail from a bound
+/* pgbackfill job=old */ SELECT k."id"::text, (SELECT count(*) FROM ONLY "public"."ünï ""q"" .dot" AS t WHERE (t."id") >= (CAST($1::text AS bigint)) AND (t."id") <= (CAST($2::text AS bigint))) FROM (SELECT t."id" FROM ONLY "public"."ünï ""q"" .dot" AS t WHERE (t."id") >= (CAST($1::text AS bigint)) AND (t."id") <= (CAST($2::text AS bigint)) ORDER BY t."id" DESC LIMIT 1) AS k
+-- ['7', '99']
+
+-- last key from a bound
+/* pgbackfill job=old */ SELECT t."id"::text FROM ONLY "public"."ünï ""q"" .dot" AS t WHERE (t."id") >= (CAST($1::text AS bigint)) AND (t."id") <= (CAST($2::text AS bigint)) ORDER BY t."id" DESC LIMIT 1
+-- ['7', '99']
+
+-- change range from a bound
+/* pgbackfill job=old */ EXPLAIN (ANALYZE, WAL, TIMING OFF, BUFFERS OFF, SUMMARY ON, FORMAT JSON) DELETE FROM ONLY "public"."ünï ""q"" .dot" AS t WHERE (t."id") >= (CAST($1::text AS bigint)) AND (t."id") <= (CAST($2::text AS bigint)) AND CASE WHEN (done
+) THEN true ELSE false END RETURNING 1
+-- ['7', '99']
+
+-- lock and count from a bound
+/* pgbackfill job=old */ SELECT count(*) FROM (SELECT t."id" FROM ONLY "public"."ünï ""q"" .dot" AS t WHERE (t."id") >= (CAST($1::text AS bigint)) AND (t."id") <= (CAST($2::text AS bigint)) AND CASE WHEN (done
+) THEN true ELSE false END ORDER BY t."id" FOR UPDATE OF t) AS locked
+-- ['7', '99']
+
+-- lock and list from a bound
+/* pgbackfill job=old */ SELECT array_agg(locked."id"::text) FROM (SELECT t."id" FROM ONLY "public"."ünï ""q"" .dot" AS t WHERE (t."id") >= (CAST($1::text AS bigint)) AND (t."id") <= (CAST($2::text AS bigint)) AND CASE WHEN (done
+) THEN true ELSE false END ORDER BY t."id" FOR UPDATE OF t) AS locked
+-- ['7', '99']
+
+-- boundary from a prefix
+/* pgbackfill job=old */ SELECT k."id"::text FROM (SELECT t."id" FROM ONLY "public"."ünï ""q"" .dot" AS t WHERE (t."id") >= (CAST($1::text AS bigint)) AND (t."id") <= (CAST($2::text AS bigint)) ORDER BY t."id" LIMIT 1 OFFSET 499) AS k
+-- ['7', '99']
+
+-- tail from a prefix
+/* pgbackfill job=old */ SELECT k."id"::text, (SELECT count(*) FROM ONLY "public"."ünï ""q"" .dot" AS t WHERE (t."id") >= (CAST($1::text AS bigint)) AND (t."id") <= (CAST($2::text AS bigint))) FROM (SELECT t."id" FROM ONLY "public"."ünï ""q"" .dot" AS t WHERE (t."id") >= (CAST($1::text AS bigint)) AND (t."id") <= (CAST($2::text AS bigint)) ORDER BY t."id" DESC LIMIT 1) AS k
+-- ['7', '99']
+
+-- last key from a prefix
+/* pgbackfill job=old */ SELECT t."id"::text FROM ONLY "public"."ünï ""q"" .dot" AS t WHERE (t."id") >= (CAST($1::text AS bigint)) AND (t."id") <= (CAST($2::text AS bigint)) ORDER BY t."id" DESC LIMIT 1
+-- ['7', '99']
+
+-- change range from a prefix
+/* pgbackfill job=old */ EXPLAIN (ANALYZE, WAL, TIMING OFF, BUFFERS OFF, SUMMARY ON, FORMAT JSON) DELETE FROM ONLY "public"."ünï ""q"" .dot" AS t WHERE (t."id") >= (CAST($1::text AS bigint)) AND (t."id") <= (CAST($2::text AS bigint)) AND CASE WHEN (done
+) THEN true ELSE false END RETURNING 1
+-- ['7', '99']
+
+-- lock and count from a prefix
+/* pgbackfill job=old */ SELECT count(*) FROM (SELECT t."id" FROM ONLY "public"."ünï ""q"" .dot" AS t WHERE (t."id") >= (CAST($1::text AS bigint)) AND (t."id") <= (CAST($2::text AS bigint)) AND CASE WHEN (done
+) THEN true ELSE false END ORDER BY t."id" FOR UPDATE OF t) AS locked
+-- ['7', '99']
+
+-- lock and list from a prefix
+/* pgbackfill job=old */ SELECT array_agg(locked."id"::text) FROM (SELECT t."id" FROM ONLY "public"."ünï ""q"" .dot" AS t WHERE (t."id") >= (CAST($1::text AS bigint)) AND (t."id") <= (CAST($2::text AS bigint)) AND CASE WHEN (done
+) THEN true ELSE false END ORDER BY t."id" FOR UPDATE OF t) AS locked
+-- ['7', '99']
+
+-- last key of all
+/* pgbackfill job=old */ SELECT t."id"::text FROM ONLY "public"."ünï ""q"" .dot" AS t WHERE true ORDER BY t."id" DESC LIMIT 1
+-- []
+
+-- count estimate
+/* pgbackfill job=old */ EXPLAIN (FORMAT JSON) SELECT 1 FROM ONLY "public"."ünï ""q"" .dot" AS t WHERE true
+-- []
+
+-- change joined
+/* pgbackfill job=old */ EXPLAIN (ANALYZE, WAL, TIMING OFF, BUFFERS OFF, SUMMARY ON, FORMAT JSON) DELETE FROM ONLY "public"."ünï ""q"" .dot" AS t USING (SELECT CAST(u.k0 AS bigint) AS "pgbackfill_0" FROM unnest($1::text[]) AS u(k0)) AS pgbackfill_chunk WHERE t."id" = pgbackfill_chunk."pgbackfill_0" AND (done
+) RETURNING 1
+-- [['7', '99']]
+
+-- change joined, not measured
+/* pgbackfill job=old */ DELETE FROM ONLY "public"."ünï ""q"" .dot" AS t USING (SELECT CAST(u.k0 AS bigint) AS "pgbackfill_0" FROM unnest($1::text[]) AS u(k0)) AS pgbackfill_chunk WHERE t."id" = pgbackfill_chunk."pgbackfill_0" AND (done
+) RETURNING 1
+-- [['7', '99']]
+

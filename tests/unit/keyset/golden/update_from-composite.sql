@@ -1,0 +1,132 @@
+-- relation oid
+(SELECT pg_catalog.to_regclass('"public"."users"')::oid)
+-- []
+
+-- boundary from the start
+/* pgbackfill job=users-email */ SELECT k."tenant"::text, k."at"::text FROM (SELECT t."tenant", t."at" FROM ONLY "public"."users" AS t WHERE (t."tenant", t."at") <= (CAST($1::text AS uuid), CAST($2::text AS timestamp with time zone)) ORDER BY t."tenant", t."at" LIMIT 1 OFFSET 499) AS k
+-- ['00000000-0000-0000-0000-00000000000b', 'infinity']
+
+-- tail from the start
+/* pgbackfill job=users-email */ SELECT k."tenant"::text, k."at"::text, (SELECT count(*) FROM ONLY "public"."users" AS t WHERE (t."tenant", t."at") <= (CAST($1::text AS uuid), CAST($2::text AS timestamp with time zone))) FROM (SELECT t."tenant", t."at" FROM ONLY "public"."users" AS t WHERE (t."tenant", t."at") <= (CAST($1::text AS uuid), CAST($2::text AS timestamp with time zone)) ORDER BY t."tenant" DESC, t."at" DESC LIMIT 1) AS k
+-- ['00000000-0000-0000-0000-00000000000b', 'infinity']
+
+-- last key from the start
+/* pgbackfill job=users-email */ SELECT t."tenant"::text, t."at"::text FROM ONLY "public"."users" AS t WHERE (t."tenant") <= (CAST($1::text AS uuid)) ORDER BY t."tenant" DESC, t."at" DESC LIMIT 1
+-- ['00000000-0000-0000-0000-00000000000b']
+
+-- lock and count from the start
+/* pgbackfill job=users-email */ SELECT count(*) FROM (SELECT t."tenant", t."at" FROM ONLY "public"."users" AS t WHERE (t."tenant", t."at") <= (CAST($1::text AS uuid), CAST($2::text AS timestamp with time zone)) AND EXISTS (SELECT 1 FROM (SELECT t."tenant" AS "tenant", t."at" AS "at") AS chunk,
+LATERAL (SELECT 1 AS n) AS s -- one
+ WHERE (s.n > 0
+)) ORDER BY t."tenant", t."at" FOR NO KEY UPDATE OF t) AS locked
+-- ['00000000-0000-0000-0000-00000000000b', 'infinity']
+
+-- lock and list from the start
+/* pgbackfill job=users-email */ SELECT array_agg(locked."tenant"::text), array_agg(locked."at"::text) FROM (SELECT t."tenant", t."at" FROM ONLY "public"."users" AS t WHERE (t."tenant", t."at") <= (CAST($1::text AS uuid), CAST($2::text AS timestamp with time zone)) AND EXISTS (SELECT 1 FROM (SELECT t."tenant" AS "tenant", t."at" AS "at") AS chunk,
+LATERAL (SELECT 1 AS n) AS s -- one
+ WHERE (s.n > 0
+)) ORDER BY t."tenant", t."at" FOR NO KEY UPDATE OF t) AS locked
+-- ['00000000-0000-0000-0000-00000000000b', 'infinity']
+
+-- boundary after the cursor
+/* pgbackfill job=users-email */ SELECT k."tenant"::text, k."at"::text FROM (SELECT t."tenant", t."at" FROM ONLY "public"."users" AS t WHERE (t."tenant", t."at") > (CAST($1::text AS uuid), CAST($2::text AS timestamp with time zone)) AND (t."tenant", t."at") <= (CAST($3::text AS uuid), CAST($4::text AS timestamp with time zone)) ORDER BY t."tenant", t."at" LIMIT 1 OFFSET 499) AS k
+-- ['00000000-0000-0000-0000-00000000000a', '2024-01-01 00:00:00+00', '00000000-0000-0000-0000-00000000000b', 'infinity']
+
+-- tail after the cursor
+/* pgbackfill job=users-email */ SELECT k."tenant"::text, k."at"::text, (SELECT count(*) FROM ONLY "public"."users" AS t WHERE (t."tenant", t."at") > (CAST($1::text AS uuid), CAST($2::text AS timestamp with time zone)) AND (t."tenant", t."at") <= (CAST($3::text AS uuid), CAST($4::text AS timestamp with time zone))) FROM (SELECT t."tenant", t."at" FROM ONLY "public"."users" AS t WHERE (t."tenant", t."at") > (CAST($1::text AS uuid), CAST($2::text AS timestamp with time zone)) AND (t."tenant", t."at") <= (CAST($3::text AS uuid), CAST($4::text AS timestamp with time zone)) ORDER BY t."tenant" DESC, t."at" DESC LIMIT 1) AS k
+-- ['00000000-0000-0000-0000-00000000000a', '2024-01-01 00:00:00+00', '00000000-0000-0000-0000-00000000000b', 'infinity']
+
+-- last key after the cursor
+/* pgbackfill job=users-email */ SELECT t."tenant"::text, t."at"::text FROM ONLY "public"."users" AS t WHERE (t."tenant", t."at") > (CAST($1::text AS uuid), CAST($2::text AS timestamp with time zone)) AND (t."tenant") <= (CAST($3::text AS uuid)) ORDER BY t."tenant" DESC, t."at" DESC LIMIT 1
+-- ['00000000-0000-0000-0000-00000000000a', '2024-01-01 00:00:00+00', '00000000-0000-0000-0000-00000000000b']
+
+-- lock and count after the cursor
+/* pgbackfill job=users-email */ SELECT count(*) FROM (SELECT t."tenant", t."at" FROM ONLY "public"."users" AS t WHERE (t."tenant", t."at") > (CAST($1::text AS uuid), CAST($2::text AS timestamp with time zone)) AND (t."tenant", t."at") <= (CAST($3::text AS uuid), CAST($4::text AS timestamp with time zone)) AND EXISTS (SELECT 1 FROM (SELECT t."tenant" AS "tenant", t."at" AS "at") AS chunk,
+LATERAL (SELECT 1 AS n) AS s -- one
+ WHERE (s.n > 0
+)) ORDER BY t."tenant", t."at" FOR NO KEY UPDATE OF t) AS locked
+-- ['00000000-0000-0000-0000-00000000000a', '2024-01-01 00:00:00+00', '00000000-0000-0000-0000-00000000000b', 'infinity']
+
+-- lock and list after the cursor
+/* pgbackfill job=users-email */ SELECT array_agg(locked."tenant"::text), array_agg(locked."at"::text) FROM (SELECT t."tenant", t."at" FROM ONLY "public"."users" AS t WHERE (t."tenant", t."at") > (CAST($1::text AS uuid), CAST($2::text AS timestamp with time zone)) AND (t."tenant", t."at") <= (CAST($3::text AS uuid), CAST($4::text AS timestamp with time zone)) AND EXISTS (SELECT 1 FROM (SELECT t."tenant" AS "tenant", t."at" AS "at") AS chunk,
+LATERAL (SELECT 1 AS n) AS s -- one
+ WHERE (s.n > 0
+)) ORDER BY t."tenant", t."at" FOR NO KEY UPDATE OF t) AS locked
+-- ['00000000-0000-0000-0000-00000000000a', '2024-01-01 00:00:00+00', '00000000-0000-0000-0000-00000000000b', 'infinity']
+
+-- boundary from a bound
+/* pgbackfill job=users-email */ SELECT k."tenant"::text, k."at"::text FROM (SELECT t."tenant", t."at" FROM ONLY "public"."users" AS t WHERE (t."tenant", t."at") >= (CAST($1::text AS uuid), CAST($2::text AS timestamp with time zone)) AND (t."tenant", t."at") <= (CAST($3::text AS uuid), CAST($4::text AS timestamp with time zone)) ORDER BY t."tenant", t."at" LIMIT 1 OFFSET 499) AS k
+-- ['00000000-0000-0000-0000-00000000000a', '2024-01-01 00:00:00+00', '00000000-0000-0000-0000-00000000000b', 'infinity']
+
+-- tail from a bound
+/* pgbackfill job=users-email */ SELECT k."tenant"::text, k."at"::text, (SELECT count(*) FROM ONLY "public"."users" AS t WHERE (t."tenant", t."at") >= (CAST($1::text AS uuid), CAST($2::text AS timestamp with time zone)) AND (t."tenant", t."at") <= (CAST($3::text AS uuid), CAST($4::text AS timestamp with time zone))) FROM (SELECT t."tenant", t."at" FROM ONLY "public"."users" AS t WHERE (t."tenant", t."at") >= (CAST($1::text AS uuid), CAST($2::text AS timestamp with time zone)) AND (t."tenant", t."at") <= (CAST($3::text AS uuid), CAST($4::text AS timestamp with time zone)) ORDER BY t."tenant" DESC, t."at" DESC LIMIT 1) AS k
+-- ['00000000-0000-0000-0000-00000000000a', '2024-01-01 00:00:00+00', '00000000-0000-0000-0000-00000000000b', 'infinity']
+
+-- last key from a bound
+/* pgbackfill job=users-email */ SELECT t."tenant"::text, t."at"::text FROM ONLY "public"."users" AS t WHERE (t."tenant", t."at") >= (CAST($1::text AS uuid), CAST($2::text AS timestamp with time zone)) AND (t."tenant") <= (CAST($3::text AS uuid)) ORDER BY t."tenant" DESC, t."at" DESC LIMIT 1
+-- ['00000000-0000-0000-0000-00000000000a', '2024-01-01 00:00:00+00', '00000000-0000-0000-0000-00000000000b']
+
+-- lock and count from a bound
+/* pgbackfill job=users-email */ SELECT count(*) FROM (SELECT t."tenant", t."at" FROM ONLY "public"."users" AS t WHERE (t."tenant", t."at") >= (CAST($1::text AS uuid), CAST($2::text AS timestamp with time zone)) AND (t."tenant", t."at") <= (CAST($3::text AS uuid), CAST($4::text AS timestamp with time zone)) AND EXISTS (SELECT 1 FROM (SELECT t."tenant" AS "tenant", t."at" AS "at") AS chunk,
+LATERAL (SELECT 1 AS n) AS s -- one
+ WHERE (s.n > 0
+)) ORDER BY t."tenant", t."at" FOR NO KEY UPDATE OF t) AS locked
+-- ['00000000-0000-0000-0000-00000000000a', '2024-01-01 00:00:00+00', '00000000-0000-0000-0000-00000000000b', 'infinity']
+
+-- lock and list from a bound
+/* pgbackfill job=users-email */ SELECT array_agg(locked."tenant"::text), array_agg(locked."at"::text) FROM (SELECT t."tenant", t."at" FROM ONLY "public"."users" AS t WHERE (t."tenant", t."at") >= (CAST($1::text AS uuid), CAST($2::text AS timestamp with time zone)) AND (t."tenant", t."at") <= (CAST($3::text AS uuid), CAST($4::text AS timestamp with time zone)) AND EXISTS (SELECT 1 FROM (SELECT t."tenant" AS "tenant", t."at" AS "at") AS chunk,
+LATERAL (SELECT 1 AS n) AS s -- one
+ WHERE (s.n > 0
+)) ORDER BY t."tenant", t."at" FOR NO KEY UPDATE OF t) AS locked
+-- ['00000000-0000-0000-0000-00000000000a', '2024-01-01 00:00:00+00', '00000000-0000-0000-0000-00000000000b', 'infinity']
+
+-- boundary from a prefix
+/* pgbackfill job=users-email */ SELECT k."tenant"::text, k."at"::text FROM (SELECT t."tenant", t."at" FROM ONLY "public"."users" AS t WHERE (t."tenant") >= (CAST($1::text AS uuid)) AND (t."tenant", t."at") <= (CAST($2::text AS uuid), CAST($3::text AS timestamp with time zone)) ORDER BY t."tenant", t."at" LIMIT 1 OFFSET 499) AS k
+-- ['00000000-0000-0000-0000-00000000000a', '00000000-0000-0000-0000-00000000000b', 'infinity']
+
+-- tail from a prefix
+/* pgbackfill job=users-email */ SELECT k."tenant"::text, k."at"::text, (SELECT count(*) FROM ONLY "public"."users" AS t WHERE (t."tenant") >= (CAST($1::text AS uuid)) AND (t."tenant", t."at") <= (CAST($2::text AS uuid), CAST($3::text AS timestamp with time zone))) FROM (SELECT t."tenant", t."at" FROM ONLY "public"."users" AS t WHERE (t."tenant") >= (CAST($1::text AS uuid)) AND (t."tenant", t."at") <= (CAST($2::text AS uuid), CAST($3::text AS timestamp with time zone)) ORDER BY t."tenant" DESC, t."at" DESC LIMIT 1) AS k
+-- ['00000000-0000-0000-0000-00000000000a', '00000000-0000-0000-0000-00000000000b', 'infinity']
+
+-- last key from a prefix
+/* pgbackfill job=users-email */ SELECT t."tenant"::text, t."at"::text FROM ONLY "public"."users" AS t WHERE (t."tenant") >= (CAST($1::text AS uuid)) AND (t."tenant") <= (CAST($2::text AS uuid)) ORDER BY t."tenant" DESC, t."at" DESC LIMIT 1
+-- ['00000000-0000-0000-0000-00000000000a', '00000000-0000-0000-0000-00000000000b']
+
+-- lock and count from a prefix
+/* pgbackfill job=users-email */ SELECT count(*) FROM (SELECT t."tenant", t."at" FROM ONLY "public"."users" AS t WHERE (t."tenant") >= (CAST($1::text AS uuid)) AND (t."tenant", t."at") <= (CAST($2::text AS uuid), CAST($3::text AS timestamp with time zone)) AND EXISTS (SELECT 1 FROM (SELECT t."tenant" AS "tenant", t."at" AS "at") AS chunk,
+LATERAL (SELECT 1 AS n) AS s -- one
+ WHERE (s.n > 0
+)) ORDER BY t."tenant", t."at" FOR NO KEY UPDATE OF t) AS locked
+-- ['00000000-0000-0000-0000-00000000000a', '00000000-0000-0000-0000-00000000000b', 'infinity']
+
+-- lock and list from a prefix
+/* pgbackfill job=users-email */ SELECT array_agg(locked."tenant"::text), array_agg(locked."at"::text) FROM (SELECT t."tenant", t."at" FROM ONLY "public"."users" AS t WHERE (t."tenant") >= (CAST($1::text AS uuid)) AND (t."tenant", t."at") <= (CAST($2::text AS uuid), CAST($3::text AS timestamp with time zone)) AND EXISTS (SELECT 1 FROM (SELECT t."tenant" AS "tenant", t."at" AS "at") AS chunk,
+LATERAL (SELECT 1 AS n) AS s -- one
+ WHERE (s.n > 0
+)) ORDER BY t."tenant", t."at" FOR NO KEY UPDATE OF t) AS locked
+-- ['00000000-0000-0000-0000-00000000000a', '00000000-0000-0000-0000-00000000000b', 'infinity']
+
+-- last key of all
+/* pgbackfill job=users-email */ SELECT t."tenant"::text, t."at"::text FROM ONLY "public"."users" AS t WHERE true ORDER BY t."tenant" DESC, t."at" DESC LIMIT 1
+-- []
+
+-- count estimate
+/* pgbackfill job=users-email */ EXPLAIN (FORMAT JSON) SELECT 1 FROM ONLY "public"."users" AS t WHERE true
+-- []
+
+-- change joined
+/* pgbackfill job=users-email */ EXPLAIN (ANALYZE, WAL, TIMING OFF, BUFFERS OFF, SUMMARY ON, FORMAT JSON) UPDATE ONLY "public"."users" AS t SET n = s.n
+ FROM (SELECT CAST(u.k0 AS uuid) AS "tenant", CAST(u.k1 AS timestamp with time zone) AS "at" FROM unnest($1::text[], $2::text[]) AS u(k0, k1)) AS chunk,
+LATERAL (SELECT 1 AS n) AS s -- one
+ WHERE t."tenant" = chunk."tenant" AND t."at" = chunk."at" AND (s.n > 0
+) RETURNING 1
+-- [['00000000-0000-0000-0000-00000000000a', '00000000-0000-0000-0000-00000000000b'], ['2024-01-01 00:00:00+00', 'infinity']]
+
+-- change joined, not measured
+/* pgbackfill job=users-email */ UPDATE ONLY "public"."users" AS t SET n = s.n
+ FROM (SELECT CAST(u.k0 AS uuid) AS "tenant", CAST(u.k1 AS timestamp with time zone) AS "at" FROM unnest($1::text[], $2::text[]) AS u(k0, k1)) AS chunk,
+LATERAL (SELECT 1 AS n) AS s -- one
+ WHERE t."tenant" = chunk."tenant" AND t."at" = chunk."at" AND (s.n > 0
+) RETURNING 1
+-- [['00000000-0000-0000-0000-00000000000a', '00000000-0000-0000-0000-00000000000b'], ['2024-01-01 00:00:00+00', 'infinity']]
+

@@ -1,0 +1,136 @@
+-- relation oid
+(SELECT pg_catalog.to_regclass('"public"."users"')::oid)
+-- []
+
+-- boundary from the start
+/* pgbackfill job=users-email */ SELECT k."Key ""1"".x"::text, k."schlüssel $1"::text FROM (SELECT t."Key ""1"".x", t."schlüssel $1" FROM ONLY "public"."users" AS t WHERE (t."Key ""1"".x", t."schlüssel $1") <= (CAST($1::text AS character(3)), CAST($2::text AS "My Schema"."Enum")) ORDER BY t."Key ""1"".x", t."schlüssel $1" LIMIT 1 OFFSET 499) AS k
+-- ['z', '\\']
+
+-- tail from the start
+/* pgbackfill job=users-email */ SELECT k."Key ""1"".x"::text, k."schlüssel $1"::text, (SELECT count(*) FROM ONLY "public"."users" AS t WHERE (t."Key ""1"".x", t."schlüssel $1") <= (CAST($1::text AS character(3)), CAST($2::text AS "My Schema"."Enum"))) FROM (SELECT t."Key ""1"".x", t."schlüssel $1" FROM ONLY "public"."users" AS t WHERE (t."Key ""1"".x", t."schlüssel $1") <= (CAST($1::text AS character(3)), CAST($2::text AS "My Schema"."Enum")) ORDER BY t."Key ""1"".x" DESC, t."schlüssel $1" DESC LIMIT 1) AS k
+-- ['z', '\\']
+
+-- last key from the start
+/* pgbackfill job=users-email */ SELECT t."Key ""1"".x"::text, t."schlüssel $1"::text FROM ONLY "public"."users" AS t WHERE (t."Key ""1"".x") <= (CAST($1::text AS character(3))) ORDER BY t."Key ""1"".x" DESC, t."schlüssel $1" DESC LIMIT 1
+-- ['z']
+
+-- change range from the start
+/* pgbackfill job=users-email */ EXPLAIN (ANALYZE, WAL, TIMING OFF, BUFFERS OFF, SUMMARY ON, FORMAT JSON) UPDATE ONLY "public"."users" AS t SET n = n + 1 -- one
+ WHERE (t."Key ""1"".x", t."schlüssel $1") <= (CAST($1::text AS character(3)), CAST($2::text AS "My Schema"."Enum")) AND CASE WHEN (n < 5 -- small
+) THEN true ELSE false END RETURNING 1
+-- ['z', '\\']
+
+-- lock and count from the start
+/* pgbackfill job=users-email */ SELECT count(*) FROM (SELECT t."Key ""1"".x", t."schlüssel $1" FROM ONLY "public"."users" AS t WHERE (t."Key ""1"".x", t."schlüssel $1") <= (CAST($1::text AS character(3)), CAST($2::text AS "My Schema"."Enum")) AND CASE WHEN (n < 5 -- small
+) THEN true ELSE false END ORDER BY t."Key ""1"".x", t."schlüssel $1" FOR NO KEY UPDATE OF t) AS locked
+-- ['z', '\\']
+
+-- lock and list from the start
+/* pgbackfill job=users-email */ SELECT array_agg(locked."Key ""1"".x"::text), array_agg(locked."schlüssel $1"::text) FROM (SELECT t."Key ""1"".x", t."schlüssel $1" FROM ONLY "public"."users" AS t WHERE (t."Key ""1"".x", t."schlüssel $1") <= (CAST($1::text AS character(3)), CAST($2::text AS "My Schema"."Enum")) AND CASE WHEN (n < 5 -- small
+) THEN true ELSE false END ORDER BY t."Key ""1"".x", t."schlüssel $1" FOR NO KEY UPDATE OF t) AS locked
+-- ['z', '\\']
+
+-- boundary after the cursor
+/* pgbackfill job=users-email */ SELECT k."Key ""1"".x"::text, k."schlüssel $1"::text FROM (SELECT t."Key ""1"".x", t."schlüssel $1" FROM ONLY "public"."users" AS t WHERE (t."Key ""1"".x", t."schlüssel $1") > (CAST($1::text AS character(3)), CAST($2::text AS "My Schema"."Enum")) AND (t."Key ""1"".x", t."schlüssel $1") <= (CAST($3::text AS character(3)), CAST($4::text AS "My Schema"."Enum")) ORDER BY t."Key ""1"".x", t."schlüssel $1" LIMIT 1 OFFSET 499) AS k
+-- ["a'b", '{%s}', 'z', '\\']
+
+-- tail after the cursor
+/* pgbackfill job=users-email */ SELECT k."Key ""1"".x"::text, k."schlüssel $1"::text, (SELECT count(*) FROM ONLY "public"."users" AS t WHERE (t."Key ""1"".x", t."schlüssel $1") > (CAST($1::text AS character(3)), CAST($2::text AS "My Schema"."Enum")) AND (t."Key ""1"".x", t."schlüssel $1") <= (CAST($3::text AS character(3)), CAST($4::text AS "My Schema"."Enum"))) FROM (SELECT t."Key ""1"".x", t."schlüssel $1" FROM ONLY "public"."users" AS t WHERE (t."Key ""1"".x", t."schlüssel $1") > (CAST($1::text AS character(3)), CAST($2::text AS "My Schema"."Enum")) AND (t."Key ""1"".x", t."schlüssel $1") <= (CAST($3::text AS character(3)), CAST($4::text AS "My Schema"."Enum")) ORDER BY t."Key ""1"".x" DESC, t."schlüssel $1" DESC LIMIT 1) AS k
+-- ["a'b", '{%s}', 'z', '\\']
+
+-- last key after the cursor
+/* pgbackfill job=users-email */ SELECT t."Key ""1"".x"::text, t."schlüssel $1"::text FROM ONLY "public"."users" AS t WHERE (t."Key ""1"".x", t."schlüssel $1") > (CAST($1::text AS character(3)), CAST($2::text AS "My Schema"."Enum")) AND (t."Key ""1"".x") <= (CAST($3::text AS character(3))) ORDER BY t."Key ""1"".x" DESC, t."schlüssel $1" DESC LIMIT 1
+-- ["a'b", '{%s}', 'z']
+
+-- change range after the cursor
+/* pgbackfill job=users-email */ EXPLAIN (ANALYZE, WAL, TIMING OFF, BUFFERS OFF, SUMMARY ON, FORMAT JSON) UPDATE ONLY "public"."users" AS t SET n = n + 1 -- one
+ WHERE (t."Key ""1"".x", t."schlüssel $1") > (CAST($1::text AS character(3)), CAST($2::text AS "My Schema"."Enum")) AND (t."Key ""1"".x", t."schlüssel $1") <= (CAST($3::text AS character(3)), CAST($4::text AS "My Schema"."Enum")) AND CASE WHEN (n < 5 -- small
+) THEN true ELSE false END RETURNING 1
+-- ["a'b", '{%s}', 'z', '\\']
+
+-- lock and count after the cursor
+/* pgbackfill job=users-email */ SELECT count(*) FROM (SELECT t."Key ""1"".x", t."schlüssel $1" FROM ONLY "public"."users" AS t WHERE (t."Key ""1"".x", t."schlüssel $1") > (CAST($1::text AS character(3)), CAST($2::text AS "My Schema"."Enum")) AND (t."Key ""1"".x", t."schlüssel $1") <= (CAST($3::text AS character(3)), CAST($4::text AS "My Schema"."Enum")) AND CASE WHEN (n < 5 -- small
+) THEN true ELSE false END ORDER BY t."Key ""1"".x", t."schlüssel $1" FOR NO KEY UPDATE OF t) AS locked
+-- ["a'b", '{%s}', 'z', '\\']
+
+-- lock and list after the cursor
+/* pgbackfill job=users-email */ SELECT array_agg(locked."Key ""1"".x"::text), array_agg(locked."schlüssel $1"::text) FROM (SELECT t."Key ""1"".x", t."schlüssel $1" FROM ONLY "public"."users" AS t WHERE (t."Key ""1"".x", t."schlüssel $1") > (CAST($1::text AS character(3)), CAST($2::text AS "My Schema"."Enum")) AND (t."Key ""1"".x", t."schlüssel $1") <= (CAST($3::text AS character(3)), CAST($4::text AS "My Schema"."Enum")) AND CASE WHEN (n < 5 -- small
+) THEN true ELSE false END ORDER BY t."Key ""1"".x", t."schlüssel $1" FOR NO KEY UPDATE OF t) AS locked
+-- ["a'b", '{%s}', 'z', '\\']
+
+-- boundary from a bound
+/* pgbackfill job=users-email */ SELECT k."Key ""1"".x"::text, k."schlüssel $1"::text FROM (SELECT t."Key ""1"".x", t."schlüssel $1" FROM ONLY "public"."users" AS t WHERE (t."Key ""1"".x", t."schlüssel $1") >= (CAST($1::text AS character(3)), CAST($2::text AS "My Schema"."Enum")) AND (t."Key ""1"".x", t."schlüssel $1") <= (CAST($3::text AS character(3)), CAST($4::text AS "My Schema"."Enum")) ORDER BY t."Key ""1"".x", t."schlüssel $1" LIMIT 1 OFFSET 499) AS k
+-- ["a'b", '{%s}', 'z', '\\']
+
+-- tail from a bound
+/* pgbackfill job=users-email */ SELECT k."Key ""1"".x"::text, k."schlüssel $1"::text, (SELECT count(*) FROM ONLY "public"."users" AS t WHERE (t."Key ""1"".x", t."schlüssel $1") >= (CAST($1::text AS character(3)), CAST($2::text AS "My Schema"."Enum")) AND (t."Key ""1"".x", t."schlüssel $1") <= (CAST($3::text AS character(3)), CAST($4::text AS "My Schema"."Enum"))) FROM (SELECT t."Key ""1"".x", t."schlüssel $1" FROM ONLY "public"."users" AS t WHERE (t."Key ""1"".x", t."schlüssel $1") >= (CAST($1::text AS character(3)), CAST($2::text AS "My Schema"."Enum")) AND (t."Key ""1"".x", t."schlüssel $1") <= (CAST($3::text AS character(3)), CAST($4::text AS "My Schema"."Enum")) ORDER BY t."Key ""1"".x" DESC, t."schlüssel $1" DESC LIMIT 1) AS k
+-- ["a'b", '{%s}', 'z', '\\']
+
+-- last key from a bound
+/* pgbackfill job=users-email */ SELECT t."Key ""1"".x"::text, t."schlüssel $1"::text FROM ONLY "public"."users" AS t WHERE (t."Key ""1"".x", t."schlüssel $1") >= (CAST($1::text AS character(3)), CAST($2::text AS "My Schema"."Enum")) AND (t."Key ""1"".x") <= (CAST($3::text AS character(3))) ORDER BY t."Key ""1"".x" DESC, t."schlüssel $1" DESC LIMIT 1
+-- ["a'b", '{%s}', 'z']
+
+-- change range from a bound
+/* pgbackfill job=users-email */ EXPLAIN (ANALYZE, WAL, TIMING OFF, BUFFERS OFF, SUMMARY ON, FORMAT JSON) UPDATE ONLY "public"."users" AS t SET n = n + 1 -- one
+ WHERE (t."Key ""1"".x", t."schlüssel $1") >= (CAST($1::text AS character(3)), CAST($2::text AS "My Schema"."Enum")) AND (t."Key ""1"".x", t."schlüssel $1") <= (CAST($3::text AS character(3)), CAST($4::text AS "My Schema"."Enum")) AND CASE WHEN (n < 5 -- small
+) THEN true ELSE false END RETURNING 1
+-- ["a'b", '{%s}', 'z', '\\']
+
+-- lock and count from a bound
+/* pgbackfill job=users-email */ SELECT count(*) FROM (SELECT t."Key ""1"".x", t."schlüssel $1" FROM ONLY "public"."users" AS t WHERE (t."Key ""1"".x", t."schlüssel $1") >= (CAST($1::text AS character(3)), CAST($2::text AS "My Schema"."Enum")) AND (t."Key ""1"".x", t."schlüssel $1") <= (CAST($3::text AS character(3)), CAST($4::text AS "My Schema"."Enum")) AND CASE WHEN (n < 5 -- small
+) THEN true ELSE false END ORDER BY t."Key ""1"".x", t."schlüssel $1" FOR NO KEY UPDATE OF t) AS locked
+-- ["a'b", '{%s}', 'z', '\\']
+
+-- lock and list from a bound
+/* pgbackfill job=users-email */ SELECT array_agg(locked."Key ""1"".x"::text), array_agg(locked."schlüssel $1"::text) FROM (SELECT t."Key ""1"".x", t."schlüssel $1" FROM ONLY "public"."users" AS t WHERE (t."Key ""1"".x", t."schlüssel $1") >= (CAST($1::text AS character(3)), CAST($2::text AS "My Schema"."Enum")) AND (t."Key ""1"".x", t."schlüssel $1") <= (CAST($3::text AS character(3)), CAST($4::text AS "My Schema"."Enum")) AND CASE WHEN (n < 5 -- small
+) THEN true ELSE false END ORDER BY t."Key ""1"".x", t."schlüssel $1" FOR NO KEY UPDATE OF t) AS locked
+-- ["a'b", '{%s}', 'z', '\\']
+
+-- boundary from a prefix
+/* pgbackfill job=users-email */ SELECT k."Key ""1"".x"::text, k."schlüssel $1"::text FROM (SELECT t."Key ""1"".x", t."schlüssel $1" FROM ONLY "public"."users" AS t WHERE (t."Key ""1"".x") >= (CAST($1::text AS character(3))) AND (t."Key ""1"".x", t."schlüssel $1") <= (CAST($2::text AS character(3)), CAST($3::text AS "My Schema"."Enum")) ORDER BY t."Key ""1"".x", t."schlüssel $1" LIMIT 1 OFFSET 499) AS k
+-- ["a'b", 'z', '\\']
+
+-- tail from a prefix
+/* pgbackfill job=users-email */ SELECT k."Key ""1"".x"::text, k."schlüssel $1"::text, (SELECT count(*) FROM ONLY "public"."users" AS t WHERE (t."Key ""1"".x") >= (CAST($1::text AS character(3))) AND (t."Key ""1"".x", t."schlüssel $1") <= (CAST($2::text AS character(3)), CAST($3::text AS "My Schema"."Enum"))) FROM (SELECT t."Key ""1"".x", t."schlüssel $1" FROM ONLY "public"."users" AS t WHERE (t."Key ""1"".x") >= (CAST($1::text AS character(3))) AND (t."Key ""1"".x", t."schlüssel $1") <= (CAST($2::text AS character(3)), CAST($3::text AS "My Schema"."Enum")) ORDER BY t."Key ""1"".x" DESC, t."schlüssel $1" DESC LIMIT 1) AS k
+-- ["a'b", 'z', '\\']
+
+-- last key from a prefix
+/* pgbackfill job=users-email */ SELECT t."Key ""1"".x"::text, t."schlüssel $1"::text FROM ONLY "public"."users" AS t WHERE (t."Key ""1"".x") >= (CAST($1::text AS character(3))) AND (t."Key ""1"".x") <= (CAST($2::text AS character(3))) ORDER BY t."Key ""1"".x" DESC, t."schlüssel $1" DESC LIMIT 1
+-- ["a'b", 'z']
+
+-- change range from a prefix
+/* pgbackfill job=users-email */ EXPLAIN (ANALYZE, WAL, TIMING OFF, BUFFERS OFF, SUMMARY ON, FORMAT JSON) UPDATE ONLY "public"."users" AS t SET n = n + 1 -- one
+ WHERE (t."Key ""1"".x") >= (CAST($1::text AS character(3))) AND (t."Key ""1"".x", t."schlüssel $1") <= (CAST($2::text AS character(3)), CAST($3::text AS "My Schema"."Enum")) AND CASE WHEN (n < 5 -- small
+) THEN true ELSE false END RETURNING 1
+-- ["a'b", 'z', '\\']
+
+-- lock and count from a prefix
+/* pgbackfill job=users-email */ SELECT count(*) FROM (SELECT t."Key ""1"".x", t."schlüssel $1" FROM ONLY "public"."users" AS t WHERE (t."Key ""1"".x") >= (CAST($1::text AS character(3))) AND (t."Key ""1"".x", t."schlüssel $1") <= (CAST($2::text AS character(3)), CAST($3::text AS "My Schema"."Enum")) AND CASE WHEN (n < 5 -- small
+) THEN true ELSE false END ORDER BY t."Key ""1"".x", t."schlüssel $1" FOR NO KEY UPDATE OF t) AS locked
+-- ["a'b", 'z', '\\']
+
+-- lock and list from a prefix
+/* pgbackfill job=users-email */ SELECT array_agg(locked."Key ""1"".x"::text), array_agg(locked."schlüssel $1"::text) FROM (SELECT t."Key ""1"".x", t."schlüssel $1" FROM ONLY "public"."users" AS t WHERE (t."Key ""1"".x") >= (CAST($1::text AS character(3))) AND (t."Key ""1"".x", t."schlüssel $1") <= (CAST($2::text AS character(3)), CAST($3::text AS "My Schema"."Enum")) AND CASE WHEN (n < 5 -- small
+) THEN true ELSE false END ORDER BY t."Key ""1"".x", t."schlüssel $1" FOR NO KEY UPDATE OF t) AS locked
+-- ["a'b", 'z', '\\']
+
+-- last key of all
+/* pgbackfill job=users-email */ SELECT t."Key ""1"".x"::text, t."schlüssel $1"::text FROM ONLY "public"."users" AS t WHERE true ORDER BY t."Key ""1"".x" DESC, t."schlüssel $1" DESC LIMIT 1
+-- []
+
+-- count estimate
+/* pgbackfill job=users-email */ EXPLAIN (FORMAT JSON) SELECT 1 FROM ONLY "public"."users" AS t WHERE true
+-- []
+
+-- change joined
+/* pgbackfill job=users-email */ EXPLAIN (ANALYZE, WAL, TIMING OFF, BUFFERS OFF, SUMMARY ON, FORMAT JSON) UPDATE ONLY "public"."users" AS t SET n = n + 1 -- one
+ FROM (SELECT CAST(u.k0 AS character(3)) AS "pgbackfill_0", CAST(u.k1 AS "My Schema"."Enum") AS "pgbackfill_1" FROM unnest($1::text[], $2::text[]) AS u(k0, k1)) AS pgbackfill_chunk WHERE t."Key ""1"".x" = pgbackfill_chunk."pgbackfill_0" AND t."schlüssel $1" = pgbackfill_chunk."pgbackfill_1" AND (n < 5 -- small
+) RETURNING 1
+-- [["a'b", 'z'], ['{%s}', '\\']]
+
+-- change joined, not measured
+/* pgbackfill job=users-email */ UPDATE ONLY "public"."users" AS t SET n = n + 1 -- one
+ FROM (SELECT CAST(u.k0 AS character(3)) AS "pgbackfill_0", CAST(u.k1 AS "My Schema"."Enum") AS "pgbackfill_1" FROM unnest($1::text[], $2::text[]) AS u(k0, k1)) AS pgbackfill_chunk WHERE t."Key ""1"".x" = pgbackfill_chunk."pgbackfill_0" AND t."schlüssel $1" = pgbackfill_chunk."pgbackfill_1" AND (n < 5 -- small
+) RETURNING 1
+-- [["a'b", 'z'], ['{%s}', '\\']]
+
