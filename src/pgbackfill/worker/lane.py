@@ -123,14 +123,15 @@ class Lane:
         if kind == before and (reason is None or now - self._touched < 1.0):
             self._hold = reason
             return
+        if kind != DISCONNECTED:
+            # Before a word is said: while this fails, the connection is still lost.
+            async with self.link.use() as connection:
+                kept = await ranges.show_hold(connection, self.claim, reason, lease_s=self.context.settings.lease_s)
+            self._keep(kept)
         if kind != before:
             self.log.info("held" if reason else "hold ended", reason=reason or self._hold)
             self.context.metrics.hold(self.job.name, reason)
         self._hold = reason
-        if kind == DISCONNECTED:
-            return
-        async with self.link.use() as connection:
-            self._keep(await ranges.show_hold(connection, self.claim, reason, lease_s=self.context.settings.lease_s))
 
     def _keep(self, kept: bool) -> None:
         if not kept:
