@@ -10,6 +10,7 @@ import anyio
 import structlog
 from pydantic import SecretStr
 
+from pgbackfill import __version__
 from pgbackfill.control.governor import Governor
 from pgbackfill.database import jobs
 from pgbackfill.database.connect import connect
@@ -65,12 +66,13 @@ async def run(settings: Settings, *, drain: bool, serve: Serve | None = None, re
             background.start_soon(show_progress, context)
             if settings.direct_dsn or settings.pooler != "pgbouncer":
                 background.start_soon(listener.listen, context, link(settings.direct_dsn, "listen"))
-            log.info("ready", worker=context.worker_id, drain=drain)
+            log.info("ready", worker=context.worker_id, version=__version__, drain=drain)
             async with anyio.create_task_group() as lanes:
                 lanes.start_soon(Roster(context, lanes).run)
                 if drain:
                     lanes.start_soon(_stop_when_drained, context)
             background.cancel_scope.cancel()
+        log.info("stopped", worker=context.worker_id)
         return await _exit_code(context)
 
 

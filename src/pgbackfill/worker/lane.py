@@ -51,8 +51,11 @@ class Lane:
         self._scope: anyio.CancelScope | None = None
         self._rate = Rate(now=context.now())
         self._hold: str | None = None
+        self._held_since = context.now()
         self._touched = context.now()
         self._inexact = 0
+        self._began = context.now()
+        self._scanned = self._changed = 0
 
     def _options(self) -> PacingOptions:
         return self.job.pacing(self.context.settings.pacing)
@@ -129,7 +132,11 @@ class Lane:
                 kept = await ranges.show_hold(connection, self.claim, reason, lease_s=self.context.settings.lease_s)
             self._keep(kept)
         if kind != before:
-            self.log.info("held" if reason else "hold ended", reason=reason or self._hold)
+            if reason is None:
+                self.log.info("hold ended", reason=self._hold, held_s=round(now - self._held_since, 1))
+            else:
+                self.log.info("held", reason=reason)
+            self._held_since = now
             self.context.metrics.hold(self.job.name, reason)
         self._hold = reason
 
@@ -212,6 +219,8 @@ class Lane:
             self.context.jobs.pop(self.job.id, None)
             return True
         self._touched = now
+        self._scanned += result.rows_scanned
+        self._changed += result.rows_changed
         self.trouble.over()
         rate = self._rate.add(result.rows_scanned, now=now)
         sample = ChunkSample(
@@ -232,7 +241,9 @@ class Lane:
         if self._chunk is not None and self._chunk.form is Form.JOINED and 0 < self._inexact < INEXACT_MAX:
             self.reopen()
         if result.finished:
-            self.log.info("range done")
+            self.log.info(
+                "range done", scanned=self._scanned, changed=self._changed, seconds=round(now - self._began, 1)
+            )
         return not result.finished
 
     async def pause_a_moment(self) -> None:

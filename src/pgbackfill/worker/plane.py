@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict
 from typing import Any
 
+import structlog
+
 from pgbackfill.database import reports
 from pgbackfill.database.link import Link, lost
 from pgbackfill.database.migrate import check_schema
@@ -14,6 +16,8 @@ from pgbackfill.database.types import Connection
 from pgbackfill.errors import DatabaseUnavailable
 
 from .context import Context
+
+log = structlog.get_logger()
 
 
 class Plane:
@@ -50,10 +54,13 @@ class Plane:
         return [asdict(signal) for signal in self._context.governor.signals(self._context.now())]
 
     def pause(self, holder: str) -> bool:
+        log.info("paused", by=holder)
         return self._context.pauses.pause(holder)
 
     def resume(self, holder: str) -> bool:
-        return self._context.pauses.resume(holder)
+        changed = self._context.pauses.resume(holder)
+        log.info("resumed", by=holder, still_paused_by=self._context.pauses.holders)
+        return changed
 
     def paused_by(self) -> Sequence[str]:
         return self._context.pauses.holders
