@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import secrets
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -77,6 +78,8 @@ def _find_sources() -> list[str]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # A script's background job (`make test &`) ignores SIGINT, and so would every process that a test interrupts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     _sources()
 
 
