@@ -85,6 +85,7 @@ async def test_each_row_is_changed_once_whatever_the_type_of_its_key(database: A
     assert await field.rows("SELECT n, count(*) FROM odd GROUP BY n") == [(1, ROWS)]
 
 
+@pytest.mark.newest
 @pytest.mark.parametrize("kind", KEYS)
 async def test_rows_that_were_locked_first_are_reached_by_their_keys(database: Any, kind: str) -> None:
     field = await _field(database, kind)

@@ -211,6 +211,7 @@ SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
 """
 
 
+@pytest.mark.newest
 async def test_lost_connections_neither_lose_nor_repeat_a_row(database: Any) -> None:
     field = await Field.open(database, TABLE[0], "INSERT INTO t1 SELECT generate_series(1, 4000)")
     await field.enqueue(table_name="t1", options={"chunk_max_rows": 20})

@@ -20,6 +20,7 @@ INSERT INTO items (order_id, price) SELECT o.id, o.id + j FROM orders AS o, gene
 WRONG_TOTALS = "SELECT count(*) FROM orders WHERE total IS DISTINCT FROM 3 * id + 6"
 
 
+@pytest.mark.newest
 @pytest.mark.parametrize(
     "relation",
     [
@@ -189,6 +190,7 @@ async def test_a_statement_updates_another_table(database: Any) -> None:
     assert await field.value("SELECT count(*) FROM items WHERE price - order_id BETWEEN 1001 AND 1003") == 120
 
 
+@pytest.mark.newest
 @pytest.mark.parametrize(
     ("bounds", "changed"),
     [

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from pgbackfill.errors import JobFailed
-from pgbackfill.keyset.explain import key_scan_problem, others_scanned, readable, walked_scans
+from pgbackfill.keyset.explain import key_scan_problem, others_scanned, readable, walked_scanned
 from pgbackfill.keyset.statement import Change, Form, Statement
 
 from .queries import load
@@ -35,7 +35,7 @@ class PlanGuard:
             self._refuse(await self._key_problem(plan, ends), plan)
 
     async def check_change(self, statement: Statement, rows: int) -> bool:
-        """Whether the walked table itself would be read from end to end.
+        """Whether the walked table itself, being large, would be read from end to end.
 
         For a range that is a misjudgement, of two-sided ranges of composite keys above all. For keys that are given
         one by one it is the cheaper way: their number is known, so it is chosen only for a large share of the table.
@@ -45,7 +45,7 @@ class PlanGuard:
         plan = await self._explain(statement)
         problem = await self._key_problem(plan, 1) if self._form is Form.RANGE else None
         self._refuse(problem or await self._scan_problem(others_scanned(plan)), plan)
-        return any(node["Node Type"] == "Seq Scan" for node in walked_scans(plan))
+        return await self._scan_problem(walked_scanned(plan)) is not None
 
     def _due(self, what: str, rows: int) -> bool:
         if rows < GROWTH * self._checked.get(what, 0):

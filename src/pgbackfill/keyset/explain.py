@@ -100,10 +100,17 @@ def others_scanned(plan: Plan) -> list[tuple[str, str]]:
     """(schema, table) of every sequential scan of a table other than the walked one, which is called `t`; needs
     `EXPLAIN (VERBOSE)` for the schema."""
     walked = walked_scans(plan)
+    return _sequential([node for node in nodes(plan) if node not in walked])
+
+
+def walked_scanned(plan: Plan) -> list[tuple[str, str]]:
+    """The same for the walked table."""
+    return _sequential(walked_scans(plan))
+
+
+def _sequential(found: list[Plan]) -> list[tuple[str, str]]:
     return [
-        (node.get("Schema", ""), node.get("Relation Name", ""))
-        for node in nodes(plan)
-        if node["Node Type"] == "Seq Scan" and node not in walked
+        (node.get("Schema", ""), node.get("Relation Name", "")) for node in found if node["Node Type"] == "Seq Scan"
     ]
 
 

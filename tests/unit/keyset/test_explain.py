@@ -15,6 +15,7 @@ from pgbackfill.keyset.explain import (
     read_change,
     readable,
     reads_elsewhere,
+    walked_scanned,
 )
 
 VERSIONS = ("15", "16", "18")
@@ -82,6 +83,7 @@ def test_comparisons_inside_a_literal_do_not_count() -> None:
 def test_what_is_read_besides_the_walked_table(version: str) -> None:
     plan = _plans(version)["plan_seq_scan"][0]["Plan"]
     assert others_scanned(plan) == [("public", "other")]
+    assert walked_scanned(plan) == [("public", "t1")]
     assert reads_elsewhere(plan)
     assert not reads_elsewhere(_plans(version)["plan_filter"][0]["Plan"])
 
