@@ -82,4 +82,5 @@ def test_a_job_whose_sql_fails_ends_the_run_with_code_1_and_says_why(shop: Any, 
     daemon = start(shop.direct.dsn, "--drain")
 
     assert daemon.process.wait(60) == 1
-    assert 'column "email_lower"' in shop.direct.value("SELECT error FROM pgbackfill.jobs")
+    ((error, *_), *_) = shop.direct("SELECT error FROM pgbackfill.jobs")
+    assert 'column "email_lower"' in error
