@@ -57,3 +57,5 @@ class ChunkSample:
     rows_changed: int
     wal_bytes: int
     seconds: float
+    at_end: bool = False
+    """Whether the range ended before the chunk was as large as asked. Gaps in the key can make it smaller as well."""

@@ -110,7 +110,7 @@ class ChunkSizer:
             affordable = DENSE_FACTOR * sample.rows_changed * ratio
             first = math.isinf(self._dense_rows)
             self._dense_rows = affordable if first else 0.7 * self._dense_rows + 0.3 * affordable
-        full = sample.rows_scanned >= sample.rows_asked
+        full = not sample.at_end and 2 * sample.rows_scanned >= sample.rows_asked
         current = sample.rows_asked == self.rows() or sample.rows_asked >= self._size
         if ratio < 1 - DEAD_BAND:
             least = self._size * (CUT_MIN if full else SHORT_CUT_MIN)

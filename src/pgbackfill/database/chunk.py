@@ -15,6 +15,7 @@ from pgbackfill.jobs.job import Claim, Job
 from pgbackfill.keyset import session
 from pgbackfill.keyset.explain import ChangeReport, read_change
 from pgbackfill.keyset.key import KeyText, Lower
+from pgbackfill.keyset.reach import Reach
 from pgbackfill.keyset.statement import Change, Form, Statement
 from pgbackfill.keyset.stride import Stride
 
@@ -68,6 +69,7 @@ class ChunkTransaction:
         """The statement under way, for the error of a job that fails."""
         self._end_key: KeyText | None = None
         self._stride = Stride(change.key)
+        self._reach = Reach()
         self._plans = PlanGuard(connection, change, form)
 
     async def run(
@@ -80,23 +82,14 @@ class ChunkTransaction:
         transaction is over.
         """
         started = perf_counter()
+        timeout_ms = self._reach.timeout_ms(options.statement_timeout_ms, options.chunk_target_ms)
         try:
-            cursor, stop = await self._begin(options)
+            cursor, stop = await self._begin(options.model_copy(update={"statement_timeout_ms": timeout_ms}))
             if stop is not None:
                 await self._rollback()
                 return ChunkResult(0, 0, 0, 0.0, finished=False, stop=stop)
             lower = self._lower(cursor)
-            end = self._stride.guess(lower, self.claim.upper_key, rows) if self.form is Form.RANGE else None
-            guessed = end is not None
-            scanned = 0
-            if end is None:
-                end, scanned = await self._scan(lower, rows)
-            self._end_key = end
-            report = await self._apply(lower, end, rows) if end is not None else None
-            if guessed and report is not None:
-                scanned = report.rows_scanned
-            if end is not None:
-                self._stride.learn(lower, end, scanned)
+            end, scanned, report = await self._work(lower, rows)
             changed, wal = (report.rows_changed, report.wal_bytes) if report else (0, 0)
             finished = end is None or end == self.claim.upper_key
             await self._end(
@@ -104,10 +97,33 @@ class ChunkTransaction:
                 list(end) if end else None, scanned, changed, wal,
                 rows, (perf_counter() - started) * 1000, sleep_s * 1000, rows_per_second, self.lease_s, finished,
             )  # fmt: skip
-            return ChunkResult(scanned, changed, wal, perf_counter() - started, finished)
+            seconds = perf_counter() - started
+            self._reach.learn(
+                scanned=scanned, changed=changed, seconds=seconds, target_s=options.chunk_target_ms / 1000
+            )
+            return ChunkResult(scanned, changed, wal, seconds, finished)
         except BaseException:
+            self._reach.failed()
             await self._rollback()
             raise
+
+    async def _work(self, lower: Lower | None, rows: int) -> tuple[KeyText | None, int, ChangeReport | None]:
+        """Changes the next rows; answers their last key (None: nothing was left), rows scanned, and a report."""
+        end, scanned = None, 0
+        if self.form is Form.RANGE:
+            rows *= self._reach.factor
+            end = self._stride.guess(lower, self.claim.upper_key, rows)
+        guessed = end is not None
+        if end is None:
+            end, scanned = await self._scan(lower, rows)
+        self._end_key = end
+        if end is None:
+            return None, 0, None
+        report = await self._apply(lower, end, rows)
+        if guessed and report is not None:
+            scanned = report.rows_scanned
+        self._stride.learn(lower, end, scanned)
+        return end, scanned, report
 
     async def set_aside(self, options: PacingOptions, error: asyncpg.PostgresError) -> KeyText | None:
         """Quarantines the row on which the last chunk, one of one row, failed, and moves past it; answers its key.

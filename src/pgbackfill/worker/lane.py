@@ -224,7 +224,13 @@ class Lane:
         self.trouble.over()
         rate = self._rate.add(result.rows_scanned, now=now)
         sample = ChunkSample(
-            Outcome.COMMITTED, rows, result.rows_scanned, result.rows_changed, result.wal_bytes, result.seconds
+            Outcome.COMMITTED,
+            rows,
+            result.rows_scanned,
+            result.rows_changed,
+            result.wal_bytes,
+            result.seconds,
+            at_end=result.finished,
         )
         self.controller.finished(sample, now=now)
         self.context.metrics.chunk(self.job.name, sample, slept_s=sleep_s)
