@@ -54,7 +54,9 @@ class PlanGuard:
         return True
 
     async def _explain(self, statement: Statement) -> dict[str, Any]:
-        text = await self._connection.fetchval(f"{self._change.comment}EXPLAIN (VERBOSE, FORMAT JSON) {statement.sql}", *statement.arguments)
+        text = await self._connection.fetchval(
+            f"{self._change.comment}EXPLAIN (VERBOSE, FORMAT JSON) {statement.sql}", *statement.arguments
+        )
         plan: dict[str, Any] = json.loads(text)[0]["Plan"]
         return plan
 
