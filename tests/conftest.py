@@ -22,9 +22,15 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 import asyncpg
 import pytest
+from hypothesis import settings
 
 from pgbackfill.database.migrate import migrate
 from pgbackfill.embedded import Binaries, Server
+
+# What is run for a merge must not depend on luck; everywhere else new examples are drawn each time.
+settings.register_profile("ci", derandomize=True)
+if os.environ.get("CI"):
+    settings.load_profile("ci")
 
 # Nothing here outlives a crash of the machine, so durability is bought by nobody.
 SETTINGS = {

@@ -105,11 +105,14 @@ def check_budgets(result: Result) -> None:
 
 
 def check_no_starvation(result: Result) -> None:
-    """In the last quarter the job got a fair part of what was possible, by the links, its own cost and its limits."""
+    """In the second half the job got a fair part of what was possible, by the links, its own cost and its limits.
+
+    Half, because with polls every half second, some of them lost, the pace breathes over several seconds.
+    """
     scenario, options = result.scenario, result.scenario.job.pacing
-    quarter = len(result.own) // 4
-    tail = slice(-quarter, None)
-    if any(result.stopped[-2 * quarter :]):
+    half = len(result.own) // 2
+    tail = slice(-half, None)
+    if any(result.stopped[-half - half // 2 :]):
         event("stopped near the end")
         return
     job, primary = scenario.job, scenario.primary
@@ -127,7 +130,12 @@ def check_no_starvation(result: Result) -> None:
     assert sum(result.own[tail]) >= 0.2 * sum(possible)
 
 
-@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(
+    max_examples=500,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
 @given(scenarios())
 def test_any_scenario_holds_its_budgets_and_starves_nobody(scenario: Scenario) -> None:
     result = simulate(scenario)
