@@ -25,7 +25,12 @@ class PacingOptions(BaseModel):
 
     chunk_target_ms: Milliseconds = Field(default=100, ge=1, le=60_000, description="time that one chunk should take")
     chunk_min_rows: Rows = Field(default=1, ge=1, le=1_000_000, description="smallest chunk; failures may go below it")
-    chunk_max_rows: Rows = Field(default=50_000, ge=1, le=1_000_000, description="largest chunk")
+    chunk_max_rows: Rows = Field(
+        default=50_000,
+        ge=1,
+        le=1_000_000,
+        description="largest chunk; it may look at 16 times as many rows where hardly one needs a change",
+    )
     chunk_max_wal_bytes: Bytes = Field(
         default=8 * MIB, ge=8192, le=1 << 40, description="most WAL that one chunk should write"
     )
