@@ -38,8 +38,9 @@ def remember(*secrets: str | None) -> None:
 
 def redact(text: str) -> str:
     """The text without passwords and tokens."""
-    for secret in _literals:
-        text = text.replace(secret, MASK)
+    # Patterns first: a secret that is also an ordinary word ("postgres") would mask what they recognise.
     for pattern, replacement in _PATTERNS:
         text = pattern.sub(replacement, text)
+    for secret in _literals:
+        text = text.replace(secret, MASK)
     return text
