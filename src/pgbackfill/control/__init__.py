@@ -31,4 +31,5 @@ per job and lane:
     signals.py, holds.py levels, hysteresis        aimd.py           signals that are not queues
     wal_history.py       true lag                  latency.py        canaries and their baselines
     replica.py           one replica's readings    bucket.py, usage.py  what was spent
+    steering.py          the speeds that signals allow
 """

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pgbackfill.control.aimd import Aimd
 from pgbackfill.control.bucket import Bucket
 from pgbackfill.control.fleet import UNKNOWN_SPEED, Fleet
 from pgbackfill.control.holds import Hold
@@ -14,13 +13,8 @@ from pgbackfill.control.options import PacingOptions
 from pgbackfill.control.replica import ReplicaStatus
 from pgbackfill.control.signals import Level, Limits, Reading, Signal, SignalStatus
 from pgbackfill.control.sizer import Caps
+from pgbackfill.control.steering import Steering
 from pgbackfill.control.usage import Usage
-
-STEERED_MAX = 256
-"""AIMD variables are kept per signal and pair of limits; live retuning makes new ones, so the oldest are dropped."""
-
-ACHIEVED_WINDOW_S = 1.0
-"""The share of the time spent in chunks is taken over this: several chunks and sleeps."""
 
 CHUNK_QUEUE_SHARE = 0.5
 """A chunk writes at most this part of the queue target at the current pace, so that chunks do not make the queue."""
@@ -39,10 +33,8 @@ class Governor:
         self._signals: dict[str, Signal] = {}
         self._latencies: dict[str, Latency] = {}
         self._latches = Latches()
-        self._steered: dict[tuple[str, float, float], Aimd] = {}
+        self._steering = Steering(self._usage)
         self._debt = Bucket()
-        self._achieved_at: tuple[float, float | None] | None = None
-        self._achieved_share = 0.0
 
     def update(self, options: PacingOptions) -> None:
         """Replace the daemon's own options; a job's are given with each question."""
@@ -64,7 +56,9 @@ class Governor:
         latency = self._latencies.get(name)
         if latency is None:
             latency = self._latencies[name] = Latency(name, now=now)
-        latency.observe(seconds, busy_share=self._achieved(now), now=now, interval=interval)
+        latency.observe(
+            seconds, busy_share=self._steering.achieved(self._fleet.lanes_own, now), now=now, interval=interval
+        )
 
     def observe_wal(self, lsn: int, timeline: int | None, *, now: float) -> None:
         """Note where the primary's WAL stands; call it before `observe_replica` with the same `now`."""
@@ -157,11 +151,10 @@ class Governor:
     def speed(self, options: PacingOptions, *, now: float) -> float:
         """The largest share of its time that a lane may spend in chunks, as the signals that are not queues have it."""
         speeds = [1.0]
-        speeds.extend(
-            self._steer(signal.name, signal.level(now), signal.reading.value, signal.limits, signal.limits, now)
-            for signal in self._signals.values()
-            if signal.limits is not None
-        )
+        for signal in self._signals.values():
+            if (limits := signal.limits) is not None:
+                speed = self._steer(signal.name, signal.level(now), signal.reading.value, limits, limits, now)
+                speeds.append(max(speed, limits.slowest))
         lag = Limits(options.lag_soft_s, options.lag_hard_s)
         for replica in self._fleet:
             level = self._fleet.level(replica, lag, now)
@@ -230,22 +223,8 @@ class Governor:
         now: float,
         effort: bool = False,
     ) -> float:
-        if level is Level.UNKNOWN:
-            return UNKNOWN_SPEED
-        aimd = self._steered.pop((name, key.soft, key.hard), None) or Aimd()
-        self._steered[name, key.soft, key.hard] = aimd
-        if len(self._steered) > STEERED_MAX:
-            del self._steered[next(iter(self._steered))]
-        achieved = self._achieved(now)
-        if effort and achieved > 0:
-            achieved = 1.0  # of an effort, chunk size is a part; the share of time says nothing about it
-        return aimd.update(level, value, limits, achieved=achieved, now=now)
-
-    def _achieved(self, now: float) -> float:
-        if self._achieved_at != (now, self._usage.last_end):
-            share = self._usage.busy_share(now - ACHIEVED_WINDOW_S, now) / self._fleet.lanes_own
-            self._achieved_at, self._achieved_share = (now, self._usage.last_end), min(1.0, share)
-        return self._achieved_share
+        lanes = self._fleet.lanes_own
+        return self._steering.speed(name, level, value, limits, key, lanes=lanes, effort=effort, now=now)
 
 
 def _latency_level(latency: Latency, limits: Limits | None, now: float) -> Level:

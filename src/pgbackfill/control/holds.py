@@ -13,6 +13,9 @@ Two to five polls at 0.1 to 0.25 s, so that one lucky reading does not release; 
 the work should be back at its pace after a recovery.
 """
 
+DIGITS_MAX = 17
+"""More decimal digits than a float has."""
+
 
 @dataclass(frozen=True, slots=True)
 class Hold:
@@ -54,10 +57,18 @@ class Latch:
 
 
 def exceeded(name: str, value: float, limits: Limits, unit: str, detail: str) -> str:
-    """`replica_lag 6.2s > 5s (replica-b)`: the worst limit that `value` exceeds, the hard one if it exceeds none."""
+    """`replica_lag 6.2s > 5s (replica-b)`: the worst limit that `value` exceeds, the hard one if it exceeds none.
+
+    As many digits as it takes to see which of the two is larger: never `1s > 1s`.
+    """
     limit = limits.soft if limits.level(value) is Level.SOFT else limits.hard
     sign = "<" if limits.low_is_bad else ">"
-    return f"{name} {quantity(value, unit)} {sign} {quantity(limit, unit)}" + (f" ({detail})" if detail else "")
+    shown = next(
+        (digits for digits in range(DIGITS_MAX) if _shown(value, unit, digits) != _shown(limit, unit, digits)),
+        DIGITS_MAX,
+    )
+    left, right = quantity(value, unit, shown), quantity(limit, unit, shown)
+    return f"{name} {left} {sign} {right}" + (f" ({detail})" if detail else "")
 
 
 def unknown(name: str, seconds: float, detail: str) -> str:
@@ -65,18 +76,33 @@ def unknown(name: str, seconds: float, detail: str) -> str:
     return f"{name} unknown for {quantity(seconds, 's')}" + (f" ({detail})" if detail else "")
 
 
-def quantity(value: float, unit: str) -> str:
+def quantity(value: float, unit: str, more_digits: int = 0) -> str:
     """A number for people: two significant digits below 10, whole numbers above; bytes in binary multiples."""
+    scaled, suffix, _ = _scaled(value, unit)
+    return f"{_short(scaled, more_digits)}{suffix}"
+
+
+def _scaled(value: float, unit: str) -> tuple[float, str, float]:
+    """The number to print, the unit to print behind it, and what that unit is worth."""
+    scale = 1.0
     if unit == "B":
         for suffix in ("B", "KiB", "MiB", "GiB", "TiB"):
-            if abs(value) < 1024 or suffix == "TiB":
-                return f"{_short(value)}{suffix}"
-            value /= 1024
-    return f"{_short(value)}{unit}"
+            if abs(value) / scale < 1024 or suffix == "TiB":
+                return value / scale, suffix, scale
+            scale *= 1024
+    return value, unit, scale
 
 
-def _short(value: float) -> str:
+def _shown(value: float, unit: str, more_digits: int) -> float:
+    """What a reader takes the printed number for."""
+    scaled, _, scale = _scaled(value, unit)
+    return float(_short(scaled, more_digits)) * scale
+
+
+def _short(value: float, more_digits: int) -> str:
     if value != value or value in (float("inf"), float("-inf")):
         return str(value)
-    digits = f"{value:.0f}" if abs(value) >= 10 else f"{value:.1f}" if abs(value) >= 1 else f"{value:.2g}"
-    return digits[:-2] if digits.endswith(".0") else digits
+    if abs(value) >= 1:
+        digits = f"{value:.{(0 if abs(value) >= 10 else 1) + more_digits}f}"
+        return digits.rstrip("0").rstrip(".") if "." in digits else digits
+    return f"{value:.{2 + more_digits}g}"

@@ -34,11 +34,13 @@ class Limits:
     """Beyond `soft` the work slows down, beyond `hard` it is held.
 
     Where `hard` is below `soft`, small values are the bad ones (free disk, burst credits). `math.inf` as `hard`
-    means that the signal only slows.
+    means that the signal only slows; `slowest` is the share of full speed below which it never does, for signals
+    that our own pace hardly moves.
     """
 
     soft: float
     hard: float
+    slowest: float = 0.0
 
     @property
     def low_is_bad(self) -> bool:

@@ -84,3 +84,30 @@ def test_reasons_have_one_grammar() -> None:
     assert exceeded("disk_free", 5 << 30, Limits(40 << 30, 10 << 30), "B", "") == "disk_free 5GiB < 10GiB"
     assert unknown("replica_lag", 12.3, "replica-b") == "replica_lag unknown for 12s (replica-b)"
     assert quantity(0.153, "s") == "0.15s"
+
+
+@pytest.mark.parametrize(
+    ("value", "limits", "unit", "reason"),
+    [
+        (1.004, Limits(0.5, 1), "s", "x 1.004s > 1s"),
+        (1.2, Limits(0.5, 1), "s", "x 1.2s > 1s"),
+        (10.4, Limits(5, 10.3), "s", "x 10.4s > 10.3s"),
+        (0.01002, Limits(0.005, 0.01), "s", "x 0.01002s > 0.01s"),
+        (43.0, Limits(20, 42), " segments", "x 43 segments > 42 segments"),
+        ((1 << 30) + (1 << 20), Limits(1, 1 << 30), "B", "x 1.001GiB > 1GiB"),
+        ((1 << 20) - 1, Limits(2 << 20, 1 << 20), "B", "x 1023.999KiB < 1MiB"),
+        (100.0, Limits(50, 99), "%", "x 100% > 99%"),
+    ],
+)
+def test_the_printed_value_visibly_exceeds_the_printed_limit(
+    value: float, limits: Limits, unit: str, reason: str
+) -> None:
+    assert exceeded("x", value, limits, unit, "") == reason
+
+
+@given(st.floats(1e-6, 1e15), st.floats(1e-12, 10), st.sampled_from(["s", "B", "%"]))
+def test_no_reason_contradicts_itself(hard: float, above: float, unit: str) -> None:
+    value = hard * (1 + above)
+    if value > hard:
+        words = exceeded("x", value, Limits(hard / 2, hard), unit, "").split(" ")
+        assert words[1] != words[3]

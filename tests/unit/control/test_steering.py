@@ -180,3 +180,14 @@ def test_usage_and_debts_stay_finite(chunks: list[tuple[float, float, float]]) -
         wait = bucket.wait_s(1e6, now=now)
         assert 0 <= wait < math.inf
         assert bucket.wait_s(1e6, now=now) == wait
+
+
+def test_a_signal_with_a_slowest_speed_slows_to_that_and_no_further() -> None:
+    governor, now = Governor(OPTIONS), 0.0
+    for _ in range(100):
+        now += 0.1
+        governor.spent(0, 0.1, OPTIONS, now=now)
+        governor.observe(Reading("oldest_transaction", 7200.0, at=now), Limits(1800, math.inf, slowest=0.5), now=now)
+        speed = governor.speed(OPTIONS, now=now)
+    assert speed == 0.5
+    assert governor.hold(OPTIONS, now=now) is None
