@@ -25,6 +25,7 @@ per job and lane:
     controller.finished(ChunkSample(…), now=now)                   # after every chunk, failed ones too
     controller.update(options)
     controller.set_lanes(total)                                    # live lanes of this job, of all daemons
+    controller.throttle(ratio)                                     # make this share of what would be made
     controller.rows, controller.sleep_seconds, controller.hold     # for display
 
     sizer.py             rows per chunk            path.py, flow.py  the pace that one replica allows

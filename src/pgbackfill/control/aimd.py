@@ -44,9 +44,27 @@ class Aimd:
         self._level = Level.OK
         self._last: tuple[float, float] | None = None
         self._slope = 0.0
+        self._ceiling: float | None = None
 
-    def update(self, level: Level, value: float | None, limits: Limits, *, achieved: float, now: float) -> float:
-        """The speed now; `achieved` is the share of full speed that was reached lately (0: nothing ran)."""
+    def update(
+        self,
+        level: Level,
+        value: float | None,
+        limits: Limits,
+        *,
+        achieved: float,
+        now: float,
+        throttled: bool = False,
+    ) -> float:
+        """The speed now; `achieved` is the share of full speed that was reached lately (0: nothing ran).
+
+        While `throttled`, what the throttle leaves unused is not given back as speed: a half of the pace would become
+        all of it again. Then `achieved` is what would be reached without the throttle.
+        """
+        if not throttled:
+            self._ceiling = None
+        elif self._ceiling is None:
+            self._ceiling = self.speed
         seconds = 0.0 if self._at is None else min(max(0.0, now - self._at), STEP_MAX_S)
         self._at = now if self._at is None else max(now, self._at)
         if level is Level.UNKNOWN or value is None or not math.isfinite(value):
@@ -63,7 +81,8 @@ class Aimd:
             self.speed = min(self.speed, max(achieved * ACHIEVED_MARGIN, SPEED_MIN))
             self.speed = max(SPEED_MIN, self.speed * math.exp(-DECREASE_PER_S * min(excess, 1.0) * seconds))
         else:
-            self.speed = min(1.0, self.speed + INCREASE_PER_S * min(-excess, 1.0) ** 2 * seconds)
+            highest = 1.0 if self._ceiling is None else max(self._ceiling, self.speed)
+            self.speed = min(highest, self.speed + INCREASE_PER_S * min(-excess, 1.0) ** 2 * seconds)
         return self.speed
 
     def _ahead(self, value: float, now: float) -> float:

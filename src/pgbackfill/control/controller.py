@@ -29,6 +29,9 @@ class Controller:
         self._wal = Bucket()
         self._rows = Bucket()
         self._lanes = 1
+        self._throttle = 1.0
+        self._began_at = float("-inf")
+        self._cycle_s = 0.0
         self._ready_at = float("-inf")
         self._slept = 0.0
         self._sleeping_since: float | None = None
@@ -52,6 +55,10 @@ class Controller:
         """Live lanes of this job, of all daemons: its limits on WAL and rows are divided by them."""
         self._lanes = max(1, total)
 
+    def throttle(self, ratio: float) -> None:
+        """Make this share (above 0, to 1) of what would be made: acts at once, on a sleep that has begun as well."""
+        self._throttle = ratio
+
     def next(self, *, now: float) -> Decision:
         """Run a chunk now, or wait and ask again."""
         if self._sleeping_since is not None:
@@ -62,6 +69,7 @@ class Controller:
             return Wait(HOLD_POLL_S, self.hold.reason)
         seconds = max(
             self._ready_at - now,
+            self._began_at + self._cycle_s / self._throttle - now if self._throttle < 1 else 0.0,
             self._governor.wait_s(self._options, now=now),
             self._wal.wait_s(self._wal_limit, now=now),
             self._rows.wait_s(self._rows_limit, now=now),
@@ -77,13 +85,21 @@ class Controller:
         """Take in what a chunk cost. Time in which the job was held is in no sample and counts nowhere."""
         seconds = max(0.0, sample.seconds)
         self._sizer.observe(sample)
-        self._governor.spent(sample.wal_bytes, seconds, self._options, now=now)
+        self._governor.spent(sample.wal_bytes, seconds, self._options, now=now, throttle=self._throttle)
         since = now - seconds
         self._wal.spend(sample.wal_bytes, self._wal_limit, since=since, now=now)
         if sample.outcome is Outcome.COMMITTED:
             self._rows.spend(sample.rows_scanned, self._rows_limit, since=since, now=now)
         duty = min(self._options.duty_max, self._governor.speed(self._options, now=now))
         self._ready_at = now + seconds * (1.0 / duty - 1.0)
+        # What one chunk and its sleep take at full pace, whichever limit is the tightest; a throttle stretches it.
+        self._began_at = since
+        self._cycle_s = max(
+            seconds / duty,
+            self._governor.cycle_s(sample.wal_bytes, self._options, now=now),
+            sample.wal_bytes / self._wal_limit if self._wal_limit else 0.0,
+            sample.rows_scanned / self._rows_limit if self._rows_limit else 0.0,
+        )
 
     def _caps(self, now: float) -> Caps:
         governed, budget = self._governor.caps(self._options, now=now), self._budget()

@@ -68,8 +68,10 @@ class Fleet:
         if replica.fresh.unknown_for(now) is None and replica.lag_s is not None and replica.backlog_bytes is not None:
             own, total = self._flows(now, max(SHARE_WINDOW_S, 2 * member.path.interval_s))
             own_now, _ = self._flows(now, max(ACHIEVED_WINDOW_S, member.path.interval_s))
+            throttle = self._usage.throttle(now - max(SHARE_WINDOW_S, 2 * member.path.interval_s), now)
+            lag, backlog = replica.measured_lag_s or 0.0, replica.backlog_bytes
             member.path.poll(
-                Flow(replica.measured_lag_s or 0.0, replica.backlog_bytes, replica.drain_rate, total, own, own_now),
+                Flow(lag, backlog, replica.drain_rate, total, own, own_now, throttle),
                 target_s=options.queue_target_s,
                 soft_s=options.lag_soft_s,
                 now=now,

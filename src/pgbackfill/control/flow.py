@@ -36,6 +36,8 @@ class Flow:
     own: float
     own_now: float
     """`own` over a shorter time: what the last chunks achieved."""
+    throttle: float = 1.0
+    """The part of our pace that a throttle leaves: without it, `own` would be so much larger."""
 
 
 class PathLength:

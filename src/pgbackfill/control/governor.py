@@ -96,9 +96,11 @@ class Governor:
         self._latencies.pop(name, None)
         self._fleet.forget(name)
 
-    def spent(self, wal_bytes: int, seconds: float, options: PacingOptions, *, now: float) -> None:
-        """Note a chunk that has just ended, whatever its outcome."""
-        self._usage.add(wal_bytes, since=now - seconds, now=now)
+    def spent(
+        self, wal_bytes: int, seconds: float, options: PacingOptions, *, now: float, throttle: float = 1.0
+    ) -> None:
+        """Note a chunk that has just ended, whatever its outcome, of a job throttled to part of its pace."""
+        self._usage.add(wal_bytes, since=now - seconds, now=now, throttle=throttle)
         self._debt.spend(wal_bytes, self.pace(options, now=now), since=now - seconds, now=now)
 
     def hold(self, options: PacingOptions, *, now: float) -> Hold | None:
@@ -143,6 +145,11 @@ class Governor:
     def capacity(self) -> float | None:
         """WAL bytes per second of the slowest replica; None until a queue has shown it."""
         return self._fleet.capacity
+
+    def cycle_s(self, wal_bytes: int, options: PacingOptions, *, now: float) -> float:
+        """Seconds between two chunks of this size on one lane at the pace: from one's beginning to the next one's."""
+        pace = self.pace(options, now=now)
+        return wal_bytes * self._fleet.lanes_own / pace if pace else 0.0
 
     def wait_s(self, options: PacingOptions, *, now: float) -> float:
         """Seconds until the lanes of this daemon have paid for the WAL that they wrote."""

@@ -87,6 +87,7 @@ class Path:
         self._knee = math.inf
         self._memory = 0.0
         self._drain_mean = 0.0
+        self._gain_max = GAIN_MAX
 
     def poll(self, flow: Flow, *, target_s: float, soft_s: float, now: float) -> None:
         """Take in one poll, made under the given queue target and soft limit of the lag (seconds)."""
@@ -94,6 +95,8 @@ class Path:
         if seconds <= 0 and self._at is not None:
             return
         self._at = now
+        # An empty queue invites more only where it is our own pace that leaves it empty.
+        self._gain_max = 1.0 if flow.throttle < 1.0 else GAIN_MAX
         if seconds > 0:
             self.interval_s += 0.3 * (min(seconds, 30.0) - self.interval_s)
         self._measure_queue(flow, target_s, soft_s, now)
@@ -122,7 +125,7 @@ class Path:
         """WAL bytes per second that all lanes together may write."""
         gain = min(QUEUE_GAIN, QUEUE_GAIN * target_s / self.interval_s)
         factor = 1.0 + gain * (target_s - self.queue_s) / target_s
-        factor = min(max(factor, GAIN_MIN), GAIN_MAX)
+        factor = min(max(factor, GAIN_MIN), self._gain_max)
         if self.queue_s + self.path_s > soft_s:
             factor = GAIN_ABOVE_SOFT
         return max(self.base * factor + FAIR_SHARE * (self.capacity or 0.0), self.floor)
@@ -151,7 +154,9 @@ class Path:
         """A queue stands, so the drain rate is the capacity, and we know what part of it was ours."""
         self.capacity = drain if self.capacity is None else self.capacity + weight * (drain - self.capacity)
         if flow.own > OWN_SHARE_MIN * flow.total and flow.total > 0:
-            share = drain * min(1.0, flow.own / flow.total)
+            # The share that we would have without a throttle: one that halves the flow must not halve the pace too.
+            own = flow.own / flow.throttle
+            share = drain * min(1.0, own / (flow.total - flow.own + own))
             self.base += weight * (share - self.base)
             self._memory = max(self._memory, self.base)
             self._knee = self.base
@@ -170,13 +175,15 @@ class Path:
             return  # held or between jobs: nothing is learned, and nothing forgotten
         if flow.drain is not None and flow.backlog_bytes > 2 * target_s * flow.drain:
             return  # more is on its way than drains in good time: a queue begins to show
-        achieved = max(flow.own, flow.own_now)
+        achieved = max(flow.own, flow.own_now) / flow.throttle
         # Between two polls an exponent x builds x * t^2 / 2 seconds of queue; keep that below half the soft limit.
         blind_s = self.interval_s + 0.1 + self.path_s
         exponent = min(PROBE_PER_S, soft_s / blind_s**2)
         if self.base > 0.9 * self._knee and self._clear_since is not None:
             exponent *= min(1.0, PROBE_ABOVE_KNEE * 2.0 ** min(now - self._clear_since, 10.0))
         grown = self.base * math.exp(exponent * min(seconds, 10.0))
+        if flow.throttle < 1.0:  # no queue can stand, so nothing above the rate at which one last stood is explored
+            grown = max(self.base, min(grown, self._knee))
         self.base = max(min(grown, max(self.base, WINDUP * achieved)), self.floor)
         # A pace far above what is achieved comes down slowly, so that one slow chunk does not undo the search.
         if self.base > WINDUP * achieved:

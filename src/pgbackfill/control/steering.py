@@ -42,10 +42,11 @@ class Steering:
         self._steered[name, key.soft, key.hard] = aimd
         if len(self._steered) > STEERED_MAX:
             del self._steered[next(iter(self._steered))]
-        achieved = self.achieved(lanes, now)
+        throttle = self._usage.throttle(now - ACHIEVED_WINDOW_S, now)
+        achieved = min(1.0, self.achieved(lanes, now) / throttle)
         if effort and achieved > 0:
             achieved = 1.0  # of an effort, chunk size is a part; the share of time says nothing about it
-        return aimd.update(level, value, limits, achieved=achieved, now=now)
+        return aimd.update(level, value, limits, achieved=achieved, now=now, throttled=throttle < 1.0)
 
     def achieved(self, lanes: int, now: float) -> float:
         """Share of the time that the lanes of this daemon spent in chunks of late."""

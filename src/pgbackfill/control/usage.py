@@ -15,7 +15,10 @@ SHORTEST_S = 1e-6
 
 
 class Usage:
-    """Busy seconds and WAL bytes per bin of time; a chunk's WAL is taken as written evenly over its time."""
+    """Busy seconds, WAL bytes, and the busy seconds that there would be without a throttle, per bin of time.
+
+    A chunk's WAL is taken as written evenly over its time.
+    """
 
     def __init__(self) -> None:
         self._bins: dict[int, list[float]] = {}
@@ -24,22 +27,25 @@ class Usage:
         self.wal_seen = False
         """Whether any chunk said how much WAL it wrote; where WAL functions are missing, none does."""
 
-    def add(self, wal_bytes: float, *, since: float, now: float) -> None:
-        """Note a chunk that ran from `since` to `now` (seconds)."""
+    def add(self, wal_bytes: float, *, since: float, now: float, throttle: float = 1.0) -> None:
+        """Note a chunk that ran from `since` to `now` (seconds), of a job throttled to this part of its pace."""
         self.last_end = now if self.last_end is None else max(self.last_end, now)
         self.wal_seen = self.wal_seen or wal_bytes > 0
         self._forget(now)
         since = max(min(since, now), now - MEMORY_S)
         if now - since < SHORTEST_S:
-            self._bins.setdefault(math.floor(now / BIN_S), [0.0, 0.0])[1] += max(0.0, wal_bytes)
+            self._note(math.floor(now / BIN_S), 0.0, max(0.0, wal_bytes), throttle)
             return
         rate = max(0.0, wal_bytes) / (now - since)
         for index in range(math.floor(since / BIN_S), math.floor(now / BIN_S) + 1):
             overlap = min(now, (index + 1) * BIN_S) - max(since, index * BIN_S)
             if overlap > 0:
-                held = self._bins.setdefault(index, [0.0, 0.0])
-                held[0] += overlap
-                held[1] += rate * overlap
+                self._note(index, overlap, rate * overlap, throttle)
+
+    def _note(self, index: int, seconds: float, wal_bytes: float, throttle: float) -> None:
+        held = self._bins.setdefault(index, [0.0, 0.0, 0.0])
+        for column, amount in enumerate((seconds, wal_bytes, seconds / throttle)):
+            held[column] += amount
 
     def wal_rate(self, start: float, end: float) -> float:
         """WAL bytes per second between two times."""
@@ -48,6 +54,11 @@ class Usage:
     def busy_share(self, start: float, end: float) -> float:
         """Chunk seconds per second between two times; up to the number of lanes."""
         return self._sum(start, end, 0) / (end - start) if end > start else 0.0
+
+    def throttle(self, start: float, end: float) -> float:
+        """The part of its pace that throttles left between two times; 1 where nothing is throttled, or nothing ran."""
+        unthrottled = self._sum(start, end, 2)
+        return min(1.0, self._sum(start, end, 0) / unthrottled) if unthrottled > 0 else 1.0
 
     def _sum(self, start: float, end: float, column: int) -> float:
         if self.last_end is None:

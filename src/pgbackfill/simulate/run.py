@@ -108,6 +108,9 @@ class _Loop:
                 daemon.governor.set_lanes(len(daemon.lanes), len(daemon.lanes))
             for lane in daemon.lanes:
                 lane.controller.set_lanes(len(daemon.lanes))
+                lane.controller.throttle(
+                    self.scenario.job.at(now).get("throttle_ratio", self.scenario.job.throttle_ratio)
+                )
             if sampling.lost_ratio and self.rng.random() < sampling.lost_ratio:
                 continue
             deliver = self._take(daemon)

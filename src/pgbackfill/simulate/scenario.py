@@ -75,6 +75,7 @@ class Job(_Changing):
     row_wal_bytes: NotNegative = 800.0
     changed_ratio: Share = 1.0
     overhead_ms: NotNegative = 1.5
+    throttle_ratio: Annotated[float, Field(gt=0, le=1)] = 1.0
     lanes: Annotated[int, Field(ge=1, le=16)] = 1
     options: dict[str, Any] = {}
 

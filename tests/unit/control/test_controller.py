@@ -169,3 +169,22 @@ def test_any_history_gives_the_same_finite_decision_twice(
             assert math.isfinite(decision.seconds)
             assert 0 < decision.seconds <= 1
             assert controller.sleep_seconds >= 0
+
+
+@pytest.mark.parametrize("options", [{}, {"duty_max": 0.4}, {"max_rows_per_s": 20_000}, {"max_wal_bytes_per_s": 10**7}])
+@pytest.mark.parametrize("ratio", [0.5, 0.1])
+def test_a_throttled_job_makes_its_share_of_the_rows(options: dict[str, float], ratio: float) -> None:
+    full, throttled = Lane(PacingOptions(**options)), Lane(PacingOptions(**options))
+    throttled.controller.throttle(ratio)
+    for lane in (full, throttled):
+        lane.run(300)
+    assert throttled.rows == pytest.approx(ratio * full.rows, rel=0.05)
+
+
+def test_the_end_of_a_throttle_ends_the_sleep_that_it_began() -> None:
+    lane = Lane(PacingOptions())
+    lane.run(5)
+    lane.controller.throttle(0.001)
+    assert isinstance(lane.controller.next(now=lane.now), Wait)
+    lane.controller.throttle(1.0)
+    assert isinstance(lane.controller.next(now=lane.now), RunChunk)

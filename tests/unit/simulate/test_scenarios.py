@@ -281,3 +281,23 @@ def test_every_scenario_file_is_played_here() -> None:
 def test_the_same_seed_gives_the_same_run() -> None:
     text = (SCENARIOS / "noisy_lag.toml").read_text(encoding="utf-8")
     assert simulate(parse_scenario(text)).own == simulate(parse_scenario(text)).own
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("lanes", [1, 3])
+def test_a_throttle_makes_its_share_of_the_pace_and_leaves_nothing_behind(seed: int, lanes: int) -> None:
+    name = "throttled"
+    text = (SCENARIOS / f"{name}.toml").read_text(encoding="utf-8").replace("[job]\n", f"[job]\nlanes = {lanes}\n")
+    result = simulate(parse_scenario(f"seed = {seed}\n{text}"))
+    full = fmean(between(result, result.own, 10, 20))
+    assert fmean(between(result, result.own, 22, 40)) == pytest.approx(0.5 * full, rel=0.1)
+    assert fmean(between(result, result.own, 42, 60)) == pytest.approx(0.1 * full, rel=0.2)
+    assert settled(result, 63, 80)
+    assert max(result.lag_s) <= 0.6
+
+
+def test_a_throttle_works_on_a_server_without_replicas() -> None:
+    text = "seconds = 20\n[job]\n[[job.events]]\nat = 10\nset = { throttle_ratio = 0.25 }\n"
+    result = simulate(parse_scenario(text))
+    full = fmean(between(result, result.own, 5, 10))
+    assert fmean(between(result, result.own, 12, 20)) == pytest.approx(0.25 * full, rel=0.1)
