@@ -16,9 +16,17 @@ class UsageError(PgbackfillError):
 
 
 class DatabaseUnavailable(PgbackfillError):
-    """The database cannot be reached or cannot be used."""
+    """The database cannot be reached or cannot be used.
+
+    `brief` is the same as a few words, for the reason of a hold; `full` says that the server has no room for us.
+    """
 
     exit_code = 3
+
+    def __init__(self, sentence: str, *, brief: str | None = None, full: bool = False) -> None:
+        super().__init__(sentence)
+        self.brief = brief or sentence
+        self.full = full
 
 
 class SchemaMismatch(DatabaseUnavailable):

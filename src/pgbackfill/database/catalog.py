@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 import asyncpg
 
+from pgbackfill.jobs.failures import PASSING, classify
 from pgbackfill.jobs.job import Job
 from pgbackfill.keyset import session
 from pgbackfill.keyset.explain import reads_elsewhere
@@ -121,6 +122,8 @@ async def _reads_only_the_row(connection: Connection, job: Job, relation: int, s
             )
             plan = json.loads(await connection.fetchval(f"EXPLAIN (FORMAT JSON) {statement}"))[0]["Plan"]
             others = await connection.fetch(load("catalog")["probe_dependencies"], relation)
-    except asyncpg.PostgresError:
+    except asyncpg.PostgresError as error:
+        if classify(error.sqlstate) in PASSING:  # a lock, say: decided when it is gone, not for the slower form
+            raise
         return False  # no right to create temporary objects: assume the worst
     return not others and not reads_elsewhere(plan)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from enum import StrEnum
 from time import perf_counter
 from typing import Any
 
@@ -38,6 +39,27 @@ class NotExactlyLocked(Exception):
     again, joined."""
 
 
+class Stage(StrEnum):
+    """What a chunk is at: only where rows are judged or changed can a row be to blame for an error."""
+
+    BEGIN = "begin"
+    FIND = "find"
+    PLAN = "plan"
+    CHANGE = "change"
+    STORE = "store"
+    COMMIT = "commit"
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """The server process of an open chunk: never named without its transaction, because a pooler, or a crash, may give
+    the process to somebody else. `since` is on the clock of `perf_counter`."""
+
+    pid: int
+    xid: str
+    since: float
+
+
 @dataclass(frozen=True, slots=True)
 class ChunkResult:
     """What a committed chunk did. `seconds` is the whole transaction; `stop` is a desired state other than `run`."""
@@ -67,6 +89,9 @@ class ChunkTransaction:
         self.lease_s = lease_s
         self.last_sql = ""
         """The statement under way, for the error of a job that fails."""
+        self.stage = Stage.BEGIN
+        self.backend: Backend | None = None
+        """While the transaction is open and its COMMIT has not been sent."""
         self._end_key: KeyText | None = None
         self._stride = Stride(change.key)
         self._reach = Reach()
@@ -148,6 +173,7 @@ class ChunkTransaction:
             raise
 
     async def _begin(self, options: PacingOptions) -> tuple[KeyText | None, str | None]:
+        self.stage = Stage.BEGIN
         await self.connection.execute(
             session.begin(
                 options,
@@ -157,11 +183,13 @@ class ChunkTransaction:
             )
         )
         row = await self.connection.fetchrow(
-            f"{self.change.comment}SELECT * FROM pgbackfill.begin_chunk($1, $2, $3)",
+            f"{self.change.comment}SELECT *, pg_catalog.pg_backend_pid() AS pid,"
+            " pg_catalog.pg_current_xact_id()::text AS xid FROM pgbackfill.begin_chunk($1, $2, $3)",
             self.claim.range_id, self.claim.epoch, self.claim.token,
         )  # fmt: skip
         if row is None:
             raise LeaseLost(f"range {self.claim.range_id} of job {self.job.name} is held by somebody else")
+        self.backend = Backend(row["pid"], row["xid"], perf_counter())
         cursor = tuple(row["cursor_key"]) if row["cursor_key"] is not None else None
         return cursor, row["desired_state"] if row["desired_state"] != "run" else None
 
@@ -172,6 +200,7 @@ class ChunkTransaction:
 
     async def _scan(self, lower: Lower | None, rows: int) -> tuple[KeyText | None, int]:
         """The last key of the chunk and how many rows it has; None when nothing is left."""
+        self.stage = Stage.FIND
         boundary = self.change.boundary(lower, self.claim.upper_key, rows)
         self.last_sql = boundary.sql
         await self._plans.check_scan(boundary, rows, ends=2 if lower else 1)
@@ -182,6 +211,7 @@ class ChunkTransaction:
         return (tuple(found)[:-1], found[-1]) if found is not None else (None, 0)
 
     async def _apply(self, lower: Lower | None, end: KeyText, rows: int) -> ChangeReport | None:
+        self.stage = Stage.CHANGE
         if self.form is Form.RANGE:
             return await self._measured(self.change.change_range, lower, end, rows=rows)
         if self.form is Form.LOCKED_RANGE:
@@ -202,14 +232,15 @@ class ChunkTransaction:
 
     async def _measured(self, build: Any, *arguments: Any, rows: int) -> ChangeReport:
         unmeasured = build(*arguments, measured=False)
-        self.last_sql = unmeasured.sql
+        self.stage, self.last_sql = Stage.PLAN, unmeasured.sql
         if await self._plans.check_change(unmeasured, rows) and self.form is Form.LOCKED_RANGE:
             raise NotExactlyLocked
+        self.stage = Stage.CHANGE
         document = (await self._required(build(*arguments)))[0]
         return read_change(json.loads(document), returning=self.change.operation != "statement")
 
     async def _end(self, call: str, *values: Any) -> None:
-        claim = self.claim
+        claim, self.stage = self.claim, Stage.STORE
         stored = await self.connection.fetchrow(
             f"{self.change.comment}SELECT number, {self.change.relation_oid} FROM {call} AS number",
             claim.range_id, claim.epoch, claim.token, *values,
@@ -218,11 +249,13 @@ class ChunkTransaction:
             raise LeaseLost(f"range {claim.range_id} of job {self.job.name} was taken over inside a chunk")
         if stored[1] != claim.relation:  # our statements hold locks on whatever carries the name, so this is final
             raise LeafMoved(self.change.relation)
+        self.stage, self.backend = Stage.COMMIT, None
         answer = await self.connection.execute("COMMIT")
         if answer != "COMMIT":
             raise CommitRefused(f"COMMIT answered {answer}")
 
     async def _rollback(self) -> None:
+        self.backend = None
         if not self.connection.is_closed() and self.connection.is_in_transaction():
             await self.connection.execute("ROLLBACK")
 

@@ -54,12 +54,14 @@ async def connect(
                 connection = await _open(target, password, purpose, pooled=True, require_primary=require_primary)
             if require_primary and not await _holds(connection, "NOT pg_catalog.pg_is_in_recovery()"):
                 raise DatabaseUnavailable(
-                    f"The {target} is a read-only standby; give pgbackfill the address of the primary."
+                    f"The {target} is a read-only standby; give pgbackfill the address of the primary.",
+                    brief=f"read-only standby ({target})",
                 )
     except TimeoutError:
         _discard(connection)
         raise DatabaseUnavailable(
-            f"The {target} did not answer within {timeout_s:g} s; check address, firewall and connect_timeout_s."
+            f"The {target} did not answer within {timeout_s:g} s; check address, firewall and connect_timeout_s.",
+            brief=f"no answer within {timeout_s:g} s ({target})",
         ) from None
     except DatabaseUnavailable:
         _discard(connection)

@@ -57,6 +57,11 @@ async def fail(connection: Connection, job_id: int, error: str) -> bool:
     return await connection.fetchval(_sql("fail_job"), job_id, error) is not None
 
 
+async def pause_by_breaker(connection: Connection, job_id: int, reason: str) -> None:
+    """Asks for a pause in the job's own name; the progress view says why until somebody resumes it."""
+    await connection.execute(_sql("pause_by_breaker"), job_id, reason)
+
+
 async def set_wait_reason(connection: Connection, job_id: int, reason: str | None) -> None:
     """Says in the progress view why an unprepared job waits."""
     await connection.execute(_sql("set_wait_reason"), job_id, reason)

@@ -9,7 +9,7 @@ import anyio
 import asyncpg
 
 from pgbackfill.errors import DatabaseUnavailable
-from pgbackfill.jobs.failures import Failure, classify
+from pgbackfill.jobs.failures import PASSING, Failure, classify
 
 from .types import Connection
 
@@ -27,6 +27,13 @@ def lost(error: BaseException) -> bool:
     """Whether `error` means that the connection, not the statement, is the problem."""
     if isinstance(error, asyncpg.PostgresError):
         return classify(error.sqlstate) is Failure.DISCONNECTED
+    return isinstance(error, UNREACHABLE)
+
+
+def passing(error: BaseException) -> bool:
+    """Whether `error` goes away by itself: a lost connection, but also a full disk, a lock, a time-out."""
+    if isinstance(error, asyncpg.PostgresError):
+        return classify(error.sqlstate) in PASSING
     return isinstance(error, UNREACHABLE)
 
 

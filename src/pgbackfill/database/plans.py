@@ -33,6 +33,7 @@ class PlanGuard:
         if self._due(f"scan{ends}", rows):
             plan = await self._explain(statement)
             self._refuse(await self._key_problem(plan, ends), plan)
+            self._checked[f"scan{ends}"] = rows
 
     async def check_change(self, statement: Statement, rows: int) -> bool:
         """Whether the walked table itself, being large, would be read from end to end.
@@ -45,13 +46,11 @@ class PlanGuard:
         plan = await self._explain(statement)
         problem = await self._key_problem(plan, 1) if self._form is Form.RANGE else None
         self._refuse(problem or await self._scan_problem(others_scanned(plan)), plan)
+        self._checked["change"] = rows  # not before: a look that failed, at a lock for example, is taken again
         return await self._scan_problem(walked_scanned(plan)) is not None
 
     def _due(self, what: str, rows: int) -> bool:
-        if rows < GROWTH * self._checked.get(what, 0):
-            return False
-        self._checked[what] = rows
-        return True
+        return rows >= GROWTH * self._checked.get(what, 0)
 
     async def _explain(self, statement: Statement) -> dict[str, Any]:
         text = await self._connection.fetchval(

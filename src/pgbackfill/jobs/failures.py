@@ -22,6 +22,9 @@ class Failure(StrEnum):
     """The job's SQL or rights are wrong: the job fails."""
 
 
+PASSING = frozenset({Failure.RETRY, Failure.LOCKED, Failure.SLOW, Failure.HOLD, Failure.DISCONNECTED})
+"""What goes away by itself, so that pgbackfill's own statements wait for it; the rest is wrong and stays wrong."""
+
 _EXACT: dict[str, Failure] = {
     "40001": Failure.RETRY,  # serialization_failure
     "40P01": Failure.LOCKED,  # deadlock_detected
@@ -29,7 +32,7 @@ _EXACT: dict[str, Failure] = {
     "57014": Failure.SLOW,  # query_canceled: statement_timeout
     "53100": Failure.HOLD,  # disk_full
     "53200": Failure.HOLD,  # out_of_memory
-    "53300": Failure.DISCONNECTED,  # too_many_connections
+    "53300": Failure.HOLD,  # too_many_connections
     "25006": Failure.DISCONNECTED,  # read_only_sql_transaction: not the primary (any more)
     "25P03": Failure.DISCONNECTED,  # idle_in_transaction_session_timeout
     "25P04": Failure.DISCONNECTED,  # transaction_timeout

@@ -14,7 +14,7 @@ from pgbackfill import __version__
 from pgbackfill.control.governor import Governor
 from pgbackfill.database import jobs
 from pgbackfill.database.connect import connect
-from pgbackfill.database.link import Link, lost
+from pgbackfill.database.link import Link, passing
 from pgbackfill.database.migrate import check_schema
 from pgbackfill.database.types import Connection
 from pgbackfill.errors import UsageError
@@ -42,8 +42,8 @@ async def run(settings: Settings, *, drain: bool, serve: Serve | None = None, re
     """
     async with AsyncExitStack() as links:
 
-        def link(dsn: SecretStr | None, purpose: str) -> Link:
-            made = _link((dsn or settings.dsn).get_secret_value(), settings, purpose)
+        def link(purpose: str, dsn: str = "dsn") -> Link:
+            made = Link(lambda: _connect(context.settings, purpose, dsn))
             links.push_async_callback(made.close)
             return made
 
@@ -51,8 +51,8 @@ async def run(settings: Settings, *, drain: bool, serve: Serve | None = None, re
             settings=settings,
             governor=Governor(settings.pacing),
             metrics=Metrics(),
-            control=link(None, "control"),
-            connect_work=link(settings.work_dsn, "work").connect,
+            control=link("control"),
+            connect_work=link("work", "work_dsn").connect,
         )
         async with context.control.use() as control:
             await check_schema(control)
@@ -60,12 +60,12 @@ async def run(settings: Settings, *, drain: bool, serve: Serve | None = None, re
             # Before any job is touched: signals would end the process, and a port in use does.
             await background.start(os_signals.receive, context, lambda: _reload(context, reload))
             if serve is not None:
-                await background.start(serve, Plane(context, link(None, "http")), settings)
+                await background.start(serve, Plane(context, link("http")), settings)
             background.start_soon(heartbeat.beat, context)
-            background.start_soon(Monitor(context, link(None, "monitor")).run)
+            background.start_soon(Monitor(context, link("monitor")).run)
             background.start_soon(show_progress, context)
             if settings.direct_dsn or settings.pooler != "pgbouncer":
-                background.start_soon(listener.listen, context, link(settings.direct_dsn, "listen"))
+                background.start_soon(listener.listen, context, link("listen", "direct_dsn"))
             log.info("ready", worker=context.worker_id, version=__version__, drain=drain)
             async with anyio.create_task_group() as lanes:
                 lanes.start_soon(Roster(context, lanes).run)
@@ -76,11 +76,10 @@ async def run(settings: Settings, *, drain: bool, serve: Serve | None = None, re
         return await _exit_code(context)
 
 
-def _link(dsn: str, settings: Settings, purpose: str) -> Link:
-    async def open_connection() -> Connection:
-        return await connect(dsn, settings=settings, purpose=purpose, require_primary=True)
-
-    return Link(open_connection)
+async def _connect(settings: Settings, purpose: str, name: str) -> Connection:
+    """By the settings of this moment, so that after SIGHUP a new password or host serves the next connection."""
+    dsn: SecretStr = getattr(settings, name) or settings.dsn
+    return await connect(dsn.get_secret_value(), settings=settings, purpose=purpose, require_primary=True)
 
 
 @asynccontextmanager
@@ -120,7 +119,7 @@ async def _exit_code(context: Context) -> int:
         async with context.control.use() as control:
             failed = await jobs.any_failed(control, list(context.worked_on))
     except Exception as error:
-        if not lost(error):
+        if not passing(error):
             raise
         log.warning("whether a job of this process failed cannot be asked", error=str(error))
     for name in failed:

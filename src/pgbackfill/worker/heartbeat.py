@@ -11,7 +11,8 @@ import asyncpg
 import structlog
 
 from pgbackfill import __version__
-from pgbackfill.database.link import UNREACHABLE, lost
+from pgbackfill.database.failures import hold_reason
+from pgbackfill.database.link import UNREACHABLE, lost, passing
 from pgbackfill.database.queries import load
 from pgbackfill.database.types import Connection
 
@@ -27,9 +28,17 @@ DAY_S = 86_400.0
 
 
 async def register(context: Context) -> None:
-    """Takes a worker id. Raises what the control link raises."""
-    async with context.control.use() as control:
-        context.worker_id = await _register(control)
+    """Takes a worker id; where the server has no room for the row, the next beat tries again.
+
+    Raises what the control link raises where the database cannot be reached.
+    """
+    try:
+        async with context.control.use() as control:
+            context.worker_id = await _register(control)
+    except asyncpg.PostgresError as error:
+        if lost(error) or not passing(error):
+            raise
+        log.warning("worker not registered yet", reason=hold_reason(error))
 
 
 async def _register(control: Connection) -> int:

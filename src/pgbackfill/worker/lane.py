@@ -13,7 +13,8 @@ from pgbackfill.control.decision import ChunkSample, Outcome, RunChunk, Wait
 from pgbackfill.control.options import PacingOptions
 from pgbackfill.database import ranges
 from pgbackfill.database.chunk import ChunkResult, ChunkTransaction, CommitRefused, LeafMoved, NotExactlyLocked
-from pgbackfill.database.link import UNREACHABLE, Link, lost
+from pgbackfill.database.failures import UNWRITABLE
+from pgbackfill.database.link import UNREACHABLE, Link, passing
 from pgbackfill.database.types import Connection
 from pgbackfill.errors import JobFailed, LeaseLost
 from pgbackfill.jobs.job import Claim, Job
@@ -21,7 +22,7 @@ from pgbackfill.keyset.statement import Form
 
 from .context import Context
 from .rate import Rate
-from .trouble import DISCONNECTED, Trouble
+from .trouble import Trouble
 from .walk import open_walk
 
 RETRY_JITTER_S = 0.1
@@ -82,6 +83,7 @@ class Lane:
             held = False
             self.log.warning("lease lost", reason=str(error))
         finally:
+            self._say_hold(None)
             self.context.metrics.hold(self.job.name, None)
             with anyio.CancelScope(shield=True), anyio.move_on_after(5):
                 if held or self.failed is not None:  # a retry must not wait for the lease to run out
@@ -99,7 +101,8 @@ class Lane:
         decision = self.controller.next(now=context.now()) if reason is None else Wait(HELD_POLL_S, reason)
         try:
             if isinstance(decision, RunChunk):
-                await self._show(None)
+                if not self.trouble.pending:  # else only a chunk that works shows that it is over
+                    await self._show(None)
                 return await self._run_chunk(decision.rows)
             if decision.reason is not None:
                 await self._show(decision.reason)
@@ -107,9 +110,9 @@ class Lane:
                 async with self.link.use() as connection:
                     self._keep(await ranges.renew(connection, self.claim, lease_s=context.settings.lease_s))
         except Exception as error:
-            if not lost(error):
+            if not passing(error):
                 raise
-            self.trouble.disconnected(error)
+            self.trouble.hold(error)
         await self._wait(decision.seconds if isinstance(decision, Wait) else HELD_POLL_S)
         return True
 
@@ -121,16 +124,33 @@ class Lane:
 
     async def _show(self, reason: str | None) -> None:
         """Logs a hold once on entry and once on recovery, and keeps the progress view and the lease up to date."""
-        now = self.context.now()
-        kind, before = (reason or "").split(" ")[0], (self._hold or "").split(" ")[0]
-        if kind == before and (reason is None or now - self._touched < 1.0):
+        kind, before = _kind(reason), _kind(self._hold)
+        if kind == before and (reason is None or self.context.now() - self._touched < 1.0):
             self._hold = reason
             return
-        if kind != DISCONNECTED:
-            # Before a word is said: while this fails, the connection is still lost.
+        if kind in UNWRITABLE:
+            await self._store_if_possible(reason)
+        else:  # before a word is said: while this fails, the database is still out of reach
             async with self.link.use() as connection:
-                kept = await ranges.show_hold(connection, self.claim, reason, lease_s=self.context.settings.lease_s)
-            self._keep(kept)
+                self._keep(await self._store(connection, reason))
+        self._say_hold(reason)
+
+    async def _store(self, connection: Connection, reason: str | None) -> bool:
+        return await ranges.show_hold(connection, self.claim, reason, lease_s=self.context.settings.lease_s)
+
+    async def _store_if_possible(self, reason: str | None) -> None:
+        """By the control connection: perhaps it is only the work login, or the table's own disk, that is in trouble."""
+        self._touched = self.context.now()
+        try:
+            with anyio.move_on_after(1):
+                async with self.context.control.use() as control:
+                    self._keep(await self._store(control, reason))
+        except Exception as error:
+            if not passing(error):
+                raise
+
+    def _say_hold(self, reason: str | None) -> None:
+        now, kind, before = self.context.now(), _kind(reason), _kind(self._hold)
         if kind != before:
             if reason is None:
                 self.log.info("hold ended", reason=self._hold, held_s=round(now - self._held_since, 1))
@@ -158,9 +178,8 @@ class Lane:
                 async with self.link.use() as connection:
                     chunk = await self._prepared(connection)
                     if self.trouble.set_aside is not None:
-                        await self.trouble.quarantine(chunk, options)
-                        return True
-                    async with self.trouble.watching(connection, rows, options):
+                        return await self.trouble.quarantine(chunk, options)
+                    async with self.trouble.watching(chunk, rows, options):
                         result = await chunk.run(rows, options, sleep_s=sleep_s, rows_per_second=self._rate.value)
             except NotExactlyLocked:
                 self._join()
@@ -177,7 +196,7 @@ class Lane:
             self.log.warning("chunk cancelled", reason="a second stop signal")
             return True
         if result is None:
-            self.trouble.disconnected(TimeoutError(f"no answer within {deadline_s:g} s"))
+            self.trouble.hold(TimeoutError(f"no answer within {deadline_s:g} s"))
             return True
         return self._committed(result, rows, sleep_s)
 
@@ -198,6 +217,11 @@ class Lane:
     def relation(self) -> str | None:
         """The quoted name of the table that the last walk was opened on."""
         return self._chunk.change.relation if self._chunk is not None else None
+
+    @property
+    def chunk(self) -> ChunkTransaction | None:
+        """The chunk transaction of the last walk that was opened."""
+        return self._chunk
 
     @property
     def last_sql(self) -> str:
@@ -221,7 +245,7 @@ class Lane:
         self._touched = now
         self._scanned += result.rows_scanned
         self._changed += result.rows_changed
-        self.trouble.over()
+        self.trouble.over(changed=result.rows_changed)
         rate = self._rate.add(result.rows_scanned, now=now)
         sample = ChunkSample(
             Outcome.COMMITTED,
@@ -262,3 +286,7 @@ class Lane:
                 await ranges.release(connection, self.claim)
         except (asyncpg.PostgresError, *UNREACHABLE):
             self.log.warning("lease could not be released", hint="it runs out by itself")
+
+
+def _kind(reason: str | None) -> str:
+    return (reason or "").split(" ")[0]

@@ -6,7 +6,7 @@ import anyio
 import structlog
 
 from pgbackfill.database.connect import is_pooler
-from pgbackfill.database.link import Link, lost
+from pgbackfill.database.link import Link, passing
 
 from .context import Context
 
@@ -32,7 +32,7 @@ async def listen(context: Context, link: Link) -> None:
                     await anyio.sleep(CHECK_S)
                     await connection.execute("SELECT")
         except Exception as error:
-            if not lost(error):
+            if not passing(error):
                 raise
             log.debug("listener lost", error=str(error))
         await anyio.sleep(RETRY_S)

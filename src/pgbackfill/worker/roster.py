@@ -8,7 +8,8 @@ import asyncpg
 import structlog
 
 from pgbackfill.database import jobs, prepare, ranges
-from pgbackfill.database.link import Link, lost
+from pgbackfill.database.failures import hold_reason
+from pgbackfill.database.link import Link, passing
 from pgbackfill.database.types import Connection
 from pgbackfill.errors import JobFailed
 from pgbackfill.jobs.failures import Failure, classify
@@ -27,7 +28,7 @@ class Roster:
         self._context = context
         self._group = lanes
         self._work = Link(context.connect_work)
-        self._unreachable = False
+        self._unusable: str | None = None
         self._held: dict[str, str] = {}
         """Jobs that cannot begin yet, and the first word of the reason."""
 
@@ -44,17 +45,25 @@ class Roster:
             rings = bell.rings
             try:
                 await self.tick()
-                if self._unreachable:
-                    self._unreachable = False
-                    log.info("database reachable again")
+                self._reached()
             except Exception as error:
-                if not lost(error):
+                if not passing(error):
                     raise
-                if not self._unreachable:  # logged once on entry and once on recovery
-                    self._unreachable = True
-                    log.warning("database unreachable", error=str(error))
+                reason = hold_reason(error)
+                if self._unusable != reason.split(" ")[0]:  # logged once on entry and once on recovery
+                    self._unusable = reason.split(" ")[0]
+                    log.warning("database unusable", reason=reason)
             if bell.rings == rings:
                 await bell.wait(self._context.settings.poll_s)
+
+    def _reached(self) -> None:
+        if self._unusable is None:
+            return
+        self._unusable = None
+        log.info("database usable again")
+        for lane in self._context.lanes.values():  # a long outage has made them patient
+            lane.trouble.retry_now()
+        self._context.bell.ring()
 
     async def tick(self) -> None:
         """One look. Everything here may be done by any daemon at any time, and again."""
@@ -116,8 +125,7 @@ class Roster:
             if failure in (Failure.FATAL, Failure.POISON):
                 await self._fail(control, job, f"{error.args[0]} (SQLSTATE {error.sqlstate}) before the first chunk")
                 return None
-            kind = "table_locked" if failure is Failure.LOCKED else "server_busy"
-            return f"{kind} {error.args[0]}"
+            return hold_reason(error)
         if prepared:
             log.info("job prepared", job=job.name)
             await self._refresh(control)
@@ -173,7 +181,7 @@ async def drained(context: Context) -> bool:
         async with context.control.use() as control:
             pending = await jobs.pending(control)
     except Exception as error:
-        if not lost(error):
+        if not passing(error):
             raise
         return False
     if any(job.due for job in pending):

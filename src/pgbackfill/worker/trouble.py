@@ -1,4 +1,4 @@
-"""What a lane does when a chunk fails: the failure policy, one method per row of the table in docs/failures.md."""
+"""What a lane does when a chunk fails: the failure policy, one branch per row of the table in docs/failures.md."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ import asyncpg
 from pgbackfill.control.decision import ChunkSample, Outcome
 from pgbackfill.control.options import PacingOptions
 from pgbackfill.database import catalog, jobs, ranges
-from pgbackfill.database.chunk import ChunkTransaction
-from pgbackfill.database.link import UNREACHABLE
+from pgbackfill.database.chunk import ChunkTransaction, Stage
+from pgbackfill.database.failures import first_line, hold_reason
+from pgbackfill.database.link import passing
 from pgbackfill.database.queries import load
-from pgbackfill.database.types import Connection
 from pgbackfill.jobs.failures import Failure, classify
+
+from .breaker import Breaker
 
 if TYPE_CHECKING:
     from .lane import Lane
@@ -28,11 +30,11 @@ BACKOFF_MOST_S = 10.0
 LOCKED_MOST_S = 1.0
 """A lock is let go at any moment, and asking for it costs the server next to nothing."""
 
-DISCONNECTED = "disconnected"
-"""First word of the hold during which nothing can be written to the database."""
-
 SLOW_MAX = 3
 """A single row that runs into the statement time-out this often in a row is set aside: more is not bad luck."""
+
+ROWS_AT_WORK = frozenset({Stage.CHANGE, Stage.COMMIT})
+"""Only here can a row be to blame; the same SQLSTATE from a session setting or a plan means that the job is wrong."""
 
 
 class Trouble:
@@ -46,6 +48,7 @@ class Trouble:
         self._slow = 0
         self._locked = False
         self._holders: list[int] = []
+        self._breaker = Breaker()
         self.set_aside: asyncpg.PostgresError | None = None
         """The error of a chunk of one row, which the next chunk quarantines."""
 
@@ -53,14 +56,26 @@ class Trouble:
         """The hold that trouble causes at `now`, or None."""
         return self._reason if now < self._until else None
 
-    def over(self) -> None:
-        """A chunk was committed."""
+    @property
+    def pending(self) -> bool:
+        """Whether the last hold still counts: waiting for it is over, but no chunk has shown that its cause is."""
+        return self._reason is not None
+
+    def over(self, *, changed: int) -> None:
+        """A chunk was committed that changed so many rows."""
         self._backoff_s = BACKOFF_FIRST_S
+        self._reason = None
         self._slow = 0
         self._locked = False
+        self._breaker.committed(changed)
+
+    def retry_now(self) -> None:
+        """Somebody else found the database in order again: no need to sit out the rest of a long wait."""
+        self._until = float("-inf")
+        self._backoff_s = BACKOFF_FIRST_S
 
     @asynccontextmanager
-    async def watching(self, connection: Connection, rows: int, options: PacingOptions) -> AsyncIterator[None]:
+    async def watching(self, chunk: ChunkTransaction, rows: int, options: PacingOptions) -> AsyncIterator[None]:
         """Finds out who holds the lock that a chunk of one row waits for, while it waits: afterwards nobody can say."""
         self._holders = []
         if not self._locked or rows > 1:
@@ -68,7 +83,7 @@ class Trouble:
             return
         failure: Exception | None = None
         async with anyio.create_task_group() as group:
-            group.start_soon(self._find_holders, connection.get_server_pid(), options.lock_timeout_ms / 2000)
+            group.start_soon(self._find_holders, chunk, options.lock_timeout_ms / 2000)
             try:
                 yield
             except Exception as error:  # raised again below: a task group would wrap it
@@ -77,35 +92,54 @@ class Trouble:
         if failure is not None:
             raise failure
 
-    async def _find_holders(self, pid: int, after_s: float) -> None:
+    async def _find_holders(self, chunk: ChunkTransaction, after_s: float) -> None:
         await anyio.sleep(after_s)
+        if chunk.backend is None:
+            return  # it waits for the range itself
         try:
             async with self._lane.context.control.use() as control:
-                self._holders = await control.fetchval(load("signals")["lock_holders"], pid)
-        except (asyncpg.PostgresError, *UNREACHABLE):
-            return  # the hold goes without a name
+                self._holders = await control.fetchval(load("signals")["lock_holders"], chunk.backend.pid)
+        except Exception as error:
+            if not passing(error):
+                raise  # else the hold goes without a name
 
     async def met(self, error: Exception, rows: int) -> bool:
         """Decides by SQLSTATE; False ends the lane."""
         lane = self._lane
         sqlstate = getattr(error, "sqlstate", None)
         failure = classify(sqlstate)
+        stage = lane.chunk.stage if lane.chunk is not None else Stage.BEGIN
+        if failure is Failure.POISON and stage not in ROWS_AT_WORK:
+            failure = Failure.FATAL
         if failure is Failure.DISCONNECTED:
             self._sample(Outcome.LOST, rows)
-            self.disconnected(error)
+            self.hold(error)
             return True
         if failure is Failure.FATAL:
             if await self._table_moved():  # the name is gone, or another table has it and other columns
                 return await self.leaf_moved()
             self._sample(Outcome.FAILED, rows)
-            return await self.fail(f"{_first_line(error)} (SQLSTATE {sqlstate}) in: {lane.last_sql}")
+            where = (
+                f"in: {lane.last_sql}" if stage is not Stage.BEGIN else "as a chunk began, before any SQL of the job"
+            )
+            return await self.fail(f"{first_line(error)} (SQLSTATE {sqlstate}) {where}")
         lane.context.metrics.retry(sqlstate or "unknown")
         lane.log.debug("chunk rolled back", failure=str(failure), sqlstate=sqlstate, rows=rows, error=str(error))
-        self._sample(Outcome.POISON if failure is Failure.POISON else Outcome.RETRY, rows)
         if failure is Failure.HOLD:
-            self._wait(f"server_full {_first_line(error)}")
-        elif rows == 1:
+            self._sample(Outcome.LOST, rows)
+            self.hold(error)
+            return True
+        if stage in (Stage.BEGIN, Stage.FIND):
+            # Fewer rows would not help: the range row is locked, or the key itself cannot be read in time.
+            self._sample(Outcome.LOST, rows)
+            self.hold(error, most_s=LOCKED_MOST_S)
+            return True
+        self._reason = None
+        self._sample(Outcome.POISON if failure is Failure.POISON else Outcome.RETRY, rows)
+        if rows == 1:
             self._single_row(failure, error)
+        if (tripped := self._breaker.failed(error, held=self.pending)) is not None:
+            return await self.pause(tripped)
         if failure in (Failure.RETRY, Failure.LOCKED):
             await lane.pause_a_moment()
         return True
@@ -120,37 +154,49 @@ class Trouble:
         if isinstance(error, asyncpg.PostgresError) and (failure is Failure.POISON or self._slow >= SLOW_MAX):
             self.set_aside = error
 
-    async def quarantine(self, chunk: ChunkTransaction, options: PacingOptions) -> None:
-        """Sets the row aside; more of them than `max_quarantined` fail the job."""
+    async def quarantine(self, chunk: ChunkTransaction, options: PacingOptions) -> bool:
+        """Sets the row aside; more of them than `max_quarantined` fail the job, many in a row pause it."""
         error, self.set_aside, self._slow = self.set_aside, None, 0
         assert error is not None, "called only where there is a row to set aside"
         key = await chunk.set_aside(options, error)
         if key is None:
-            return
+            return True
         lane = self._lane
-        lane.log.warning("row quarantined", key=list(key), sqlstate=error.sqlstate, error=_first_line(error))
+        lane.log.warning("row quarantined", key=list(key), sqlstate=error.sqlstate, error=first_line(error))
         lane.context.metrics.quarantined(lane.job.name)
         async with lane.context.control.use() as control:  # the work login may not read pgbackfill's tables
             count = await jobs.quarantined(control, lane.job.id)
         if count > options.max_quarantined:
-            await self.fail(
+            return await self.fail(
                 f"{count} rows could not be changed, more than max_quarantined ({options.max_quarantined}); the last"
-                f" one: {_first_line(error)} (SQLSTATE {error.sqlstate}); see pgbackfill.quarantine"
+                f" one: {first_line(error)} (SQLSTATE {error.sqlstate}); see pgbackfill.quarantine"
             )
+        if (tripped := self._breaker.quarantined(error, options)) is not None:
+            return await self.pause(tripped)
+        return True
 
-    def disconnected(self, error: BaseException) -> None:
-        """Waits, longer each time; the link opens a new connection by itself. The hold itself is logged by the lane."""
-        self._wait(f"{DISCONNECTED} {_first_line(error)}")
+    def hold(self, error: BaseException, *, most_s: float = BACKOFF_MOST_S) -> None:
+        """Waits, longer each time; a broken link opens a new connection by itself. The lane logs the hold."""
+        self._wait(hold_reason(error), most_s=most_s)
 
     async def fail(self, error: str) -> bool:
         """Fails the job with its reason; the daemon and other jobs go on."""
         lane = self._lane
-        lane.failed = error
-        lane.log.error("job failed", error=error)
         async with lane.context.control.use() as control:
             await jobs.fail(control, lane.job.id, error)
+        lane.failed = error
+        lane.log.error("job failed", error=error)
         lane.context.jobs.pop(lane.job.id, None)
         return False
+
+    async def pause(self, reason: str) -> bool:
+        """Pauses the job, so that a person looks before more rows fail; `resume` lets it go on."""
+        lane = self._lane
+        async with lane.context.control.use() as control:
+            await jobs.pause_by_breaker(control, lane.job.id, reason)
+        lane.log.error("job paused by itself", reason=reason)
+        lane.context.jobs.pop(lane.job.id, None)
+        return True
 
     async def leaf_moved(self) -> bool:
         """Renamed: look again. Detached or dropped: its rows are no longer the job's business."""
@@ -189,7 +235,3 @@ class Trouble:
         sample = ChunkSample(outcome, rows, 0, 0, 0, 0.0)
         lane.controller.finished(sample, now=lane.context.now())
         lane.context.metrics.chunk(lane.job.name, sample, slept_s=0.0)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0][:500]

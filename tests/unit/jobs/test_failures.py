@@ -24,7 +24,7 @@ from pgbackfill.jobs.failures import Failure, classify
         (asyncpg.WithCheckOptionViolationError, Failure.POISON),
         (asyncpg.DiskFullError, Failure.HOLD),
         (asyncpg.OutOfMemoryError, Failure.HOLD),
-        (asyncpg.TooManyConnectionsError, Failure.DISCONNECTED),
+        (asyncpg.TooManyConnectionsError, Failure.HOLD),
         (asyncpg.AdminShutdownError, Failure.DISCONNECTED),
         (asyncpg.CrashShutdownError, Failure.DISCONNECTED),
         (asyncpg.CannotConnectNowError, Failure.DISCONNECTED),

@@ -56,3 +56,40 @@ AS $$
     )
     SELECT moved.chunk_no FROM moved
 $$;
+
+-- Between chunks, while nothing runs: held time is not lease time. Passes over a row that somebody has locked.
+CREATE FUNCTION pgbackfill.renew_lease(range_id bigint, epoch bigint, token bytea, lease_s double precision)
+RETURNS SETOF bigint
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+    UPDATE pgbackfill.ranges r
+       SET lease_until = clock_timestamp() + make_interval(secs => $4)
+     WHERE r.id = (SELECT f.id FROM pgbackfill.ranges f
+                    WHERE f.id = $1 AND f.epoch = $2 AND f.token_hash = sha256($3) AND f.status = 'open'
+                      FOR UPDATE SKIP LOCKED)
+ RETURNING r.id
+$$;
+
+-- Shows a hold (or, by NULL, its end) in the progress view and keeps the lease.
+CREATE FUNCTION pgbackfill.show_hold(range_id bigint, epoch bigint, token bytea, reason text, lease_s double precision)
+RETURNS SETOF bigint
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s'
+AS $$
+    UPDATE pgbackfill.ranges r
+       SET hold_reason = $4,
+           hold_since = CASE WHEN $4 IS NULL THEN NULL ELSE coalesce(r.hold_since, clock_timestamp()) END,
+           lease_until = clock_timestamp() + make_interval(secs => $5)
+     WHERE r.id = $1 AND r.epoch = $2 AND r.token_hash = sha256($3) AND r.status = 'open'
+ RETURNING r.id
+$$;
+
+-- Gives the range back before its lease ends.
+CREATE FUNCTION pgbackfill.release_range(range_id bigint, epoch bigint, token bytea)
+RETURNS SETOF bigint
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s'
+AS $$
+    UPDATE pgbackfill.ranges r
+       SET lease_until = NULL, token_hash = NULL, worker_id = NULL, hold_reason = NULL, hold_since = NULL
+     WHERE r.id = $1 AND r.epoch = $2 AND r.token_hash = sha256($3)
+ RETURNING r.id
+$$;

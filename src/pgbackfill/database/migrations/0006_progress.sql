@@ -52,7 +52,7 @@ CROSS JOIN LATERAL (
     SELECT coalesce(r.hold_reason, w.reason) AS hold_reason,
            CASE WHEN r.hold_reason IS NOT NULL THEN r.hold_since WHEN w.reason IS NOT NULL THEN j.wait_since END
                AS hold_since
-    FROM (SELECT CASE WHEN j.status IN ('queued', 'running', 'verifying') THEN j.wait_reason END AS reason) AS w
+    FROM (SELECT CASE WHEN j.status IN ('queued', 'running', 'paused', 'verifying') THEN j.wait_reason END AS reason) AS w
 ) AS h
 CROSS JOIN LATERAL (
     SELECT j.status = 'running' AND h.hold_reason IS NULL AND r.rows_scanned > 0 AND r.active_ms > 0

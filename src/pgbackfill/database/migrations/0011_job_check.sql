@@ -7,6 +7,8 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF job.status IN ('queued', 'paused') THEN
         job.status := CASE job.desired_state WHEN 'run' THEN 'queued' WHEN 'pause' THEN 'paused' ELSE 'cancelled' END;
+        job.wait_reason := NULL;
+        job.wait_since := NULL;
         IF job.status = 'cancelled' THEN
             job.finished_at := clock_timestamp();
         END IF;

@@ -62,7 +62,8 @@ DECLARE
     door regprocedure;
 BEGIN
     FOR door IN SELECT oid FROM pg_proc WHERE pronamespace = 'pgbackfill'::regnamespace
-                AND proname IN ('begin_chunk', 'end_chunk', 'quarantine_row') LOOP
+                AND proname IN ('begin_chunk', 'end_chunk', 'quarantine_row', 'renew_lease', 'show_hold', 'release_range')
+    LOOP
         EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO pgbackfill_worker', door);
     END LOOP;
 END $$;

@@ -18,7 +18,10 @@ WITH ready AS (
        FOR UPDATE OF j SKIP LOCKED
 ), moved AS (
     UPDATE pgbackfill.jobs j
-       SET status = ready.next, wait_reason = NULL, wait_since = NULL,
+       SET status = ready.next,
+           -- Why the circuit breaker paused it; everything else that a job waited for ends here.
+           wait_reason = CASE WHEN ready.next = 'paused' AND j.wait_reason ~ '^circuit_breaker' THEN j.wait_reason END,
+           wait_since = CASE WHEN ready.next = 'paused' AND j.wait_reason ~ '^circuit_breaker' THEN j.wait_since END,
            finished_at = CASE WHEN ready.next = 'paused' THEN NULL ELSE clock_timestamp() END
       FROM ready
      WHERE j.id = ready.id AND ready.next IS NOT NULL
@@ -104,6 +107,15 @@ UPDATE pgbackfill.jobs
    SET status = 'failed', error = $2, finished_at = clock_timestamp(), wait_reason = NULL, wait_since = NULL
  WHERE id = $1 AND status IN ('running', 'verifying')
 RETURNING id;
+
+-- name: pause_by_breaker
+WITH paused AS (
+    UPDATE pgbackfill.jobs SET desired_state = 'pause', wait_reason = $2, wait_since = clock_timestamp()
+     WHERE id = $1 AND status = 'running' AND desired_state = 'run'
+ RETURNING id
+)
+INSERT INTO pgbackfill.events (job_id, event, detail)
+SELECT id, 'circuit_breaker', jsonb_build_object('reason', $2::text) FROM paused;
 
 -- name: note_event
 INSERT INTO pgbackfill.events (job_id, event, detail) VALUES ($1, $2, $3::text::jsonb);

@@ -28,10 +28,7 @@ SELECT DISTINCT j.id
    AND (r.lease_until IS NULL OR r.lease_until < clock_timestamp());
 
 -- name: release_range
-UPDATE pgbackfill.ranges
-   SET lease_until = NULL, token_hash = NULL, worker_id = NULL, hold_reason = NULL, hold_since = NULL
- WHERE id = $1 AND epoch = $2 AND token_hash = sha256($3)
-RETURNING id;
+SELECT * FROM pgbackfill.release_range($1, $2, $3);
 
 -- name: skip_range
 -- The leaf table has left the partitioned table: its rows are no longer the job's business.
@@ -41,18 +38,7 @@ UPDATE pgbackfill.ranges
 RETURNING id;
 
 -- name: renew_lease
--- Between chunks, while held or paused by a signal: held time is not lease time.
-UPDATE pgbackfill.ranges
-   SET lease_until = clock_timestamp() + make_interval(secs => $4)
- WHERE id = (SELECT id FROM pgbackfill.ranges
-              WHERE id = $1 AND epoch = $2 AND token_hash = sha256($3) AND status = 'open' FOR UPDATE SKIP LOCKED)
-RETURNING id;
+SELECT * FROM pgbackfill.renew_lease($1, $2, $3, $4);
 
 -- name: set_hold
--- Shows a hold (or its end) in the progress view and keeps the lease.
-UPDATE pgbackfill.ranges
-   SET hold_reason = $4,
-       hold_since = CASE WHEN $4::text IS NULL THEN NULL ELSE coalesce(hold_since, clock_timestamp()) END,
-       lease_until = clock_timestamp() + make_interval(secs => $5)
- WHERE id = $1 AND epoch = $2 AND token_hash = sha256($3) AND status = 'open'
-RETURNING id;
+SELECT * FROM pgbackfill.show_hold($1, $2, $3, $4, $5);
