@@ -96,3 +96,22 @@ async def test_a_paused_daemon_can_be_stopped(site: Any) -> None:
     assert await daemon.stop() == 0
     row = await site.range("long")
     assert (row["lease_until"], row["hold_reason"]) == (None, None)
+
+
+async def test_hup_takes_another_login_for_the_next_connections(site: Any) -> None:
+    await site.slow_job("long", "users")
+    logins = [await site.database.login("pgbackfill_worker") for _ in range(2)]
+    names = [dsn.split("//")[1].split(":")[0] for dsn in logins]
+    await site.connection.execute(f"GRANT SELECT, UPDATE ON users TO {', '.join(names)}")
+    config = site.folder / "pgbackfill.toml"
+    config.write_text(f'work_dsn = "{logins[0]}"\n')
+    daemon = await site.running("--config", str(config))
+    done = await site.chunks("long")
+    await site.connection.execute(f"ALTER ROLE {names[0]} NOLOGIN")
+    await site.connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1", names[0])
+    held = await site.held("long", "disconnected login refused: ")
+    assert held["hold_reason"].endswith(f" as {names[0]})"), held
+    config.write_text(f'work_dsn = "{logins[1]}"\n')
+    daemon.send(signal.SIGHUP)
+    await daemon.logged("settings re-read")
+    await site.chunks("long", done + 2)
