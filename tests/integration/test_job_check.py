@@ -203,3 +203,25 @@ async def test_options_are_checked_again_when_they_change(shop: Any) -> None:
     )
     with pytest.raises(Exception, match="options: chunk_target_ms must be at least 1"):
         await shop.connection.execute("""UPDATE pgbackfill.jobs SET options = '{"chunk_target_ms": -1}'""")
+
+
+async def test_a_locked_table_is_not_waited_for_without_end(shop: Any) -> None:
+    other = await shop.database.connect()
+    async with other.transaction():
+        await other.execute("LOCK TABLE users IN ACCESS EXCLUSIVE MODE")
+        await shop.connection.execute("SET lock_timeout = '50ms'")
+        with pytest.raises(asyncpg.LockNotAvailableError) as caught:
+            await shop.insert(set_clause="n = 1")
+        pid = other.get_server_pid()
+        assert caught.value.message == (
+            f"table_name: users is locked by pid {pid}, and the check waited 50ms;"
+            " insert the job again when that transaction has ended"
+        )
+        await shop.connection.execute("RESET lock_timeout")
+        with pytest.raises(asyncpg.LockNotAvailableError, match="the check waited 2s"):
+            await shop.insert(set_clause="n = (SELECT count(*) FROM users)", table_name="orders")
+    await shop.connection.execute("BEGIN; SET LOCAL lock_timeout = '7s'")
+    await shop.insert(set_clause="n = 1")
+    assert await shop.connection.fetchval("SHOW lock_timeout") == "7s"
+    await shop.connection.execute("COMMIT")
+    assert await shop.connection.fetchval("SHOW lock_timeout") == "0"

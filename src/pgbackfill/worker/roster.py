@@ -7,7 +7,7 @@ import anyio.abc
 import asyncpg
 import structlog
 
-from pgbackfill.database import jobs, prepare, ranges
+from pgbackfill.database import jobs, prepare, ranges, rights
 from pgbackfill.database.failures import hold_reason
 from pgbackfill.database.link import Link, passing
 from pgbackfill.database.types import Connection
@@ -114,6 +114,7 @@ class Roster:
         """Makes the job's ranges, or fails it; answers why it has to wait, if it has to."""
         try:
             async with self._work.use() as work:
+                await rights.check(control, work, job)
                 prepared = await prepare.prepare(control, work, job)
         except JobFailed as error:
             await self._fail(control, job, str(error))

@@ -50,6 +50,32 @@ BEGIN
     RETURN pgbackfill.settled(job);
 END $$;
 
+-- The check plans the job's SQL, and a plan locks every table in it. An INSERT, perhaps in somebody's migration, must not
+-- stand behind a forgotten transaction for ever.
+CREATE FUNCTION pgbackfill.bounded_lock_timeout(asked text) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT CASE WHEN asked::interval BETWEEN '1ms' AND '2s' THEN asked ELSE '2s' END
+$$;
+
+CREATE FUNCTION pgbackfill.raise_locked(table_name text, job_path text, waited text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    target  oid;
+    holders text;
+BEGIN
+    PERFORM set_config('search_path', job_path, true);
+    target := pg_catalog.to_regclass(table_name);
+    PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+    SELECT string_agg(DISTINCT format('pid %s', l.pid), ' and ') INTO holders
+    FROM pg_locks AS l
+    WHERE l.granted AND l.pid <> pg_backend_pid() AND l.locktype = 'relation'
+      AND l.relation IN (SELECT target UNION SELECT relid FROM pg_partition_tree(target))
+      AND l.mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock');
+    RAISE EXCEPTION 'table_name: % is locked by %, and the check waited %; insert the job again when that transaction has ended',
+        CASE WHEN holders IS NULL THEN 'a table of the job' ELSE table_name END, coalesce(holders, 'another session'), waited
+        USING ERRCODE = 'lock_not_available', SCHEMA = 'pgbackfill', TABLE = 'jobs', COLUMN = 'table_name';
+END $$;
+
 -- No search_path of its own, because it has to see the enqueuer's; hence every name is qualified and no operator used.
 -- The effective path is kept: "$user" would mean the work login later. Temporary tables come last, not first. A refusal
 -- is raised anew, so that people see its sentence without the stack of functions beneath it.
@@ -58,16 +84,26 @@ DECLARE
     refused_column  text;
     refused_message text;
     refused_hint    text;
+    asked           text := pg_catalog.current_setting('lock_timeout');
+    bounded         text := pgbackfill.bounded_lock_timeout(asked);
+    locked          boolean := false;
 BEGIN
+    PERFORM pg_catalog.set_config('lock_timeout', bounded, true);
     NEW.search_path := pgbackfill.path_text(pg_catalog.current_schemas(false));
     NEW.time_zone := pg_catalog.current_setting('TimeZone');
     BEGIN
         NEW := pgbackfill.check_job(NEW);
+        PERFORM pg_catalog.set_config('lock_timeout', asked, true);
         RETURN NEW;
-    EXCEPTION WHEN SQLSTATE '22023' THEN
+    EXCEPTION WHEN lock_not_available THEN
+        locked := true;
+    WHEN SQLSTATE '22023' THEN
         GET STACKED DIAGNOSTICS refused_column = COLUMN_NAME, refused_message = MESSAGE_TEXT,
             refused_hint = PG_EXCEPTION_HINT;
     END;
+    IF locked THEN
+        PERFORM pgbackfill.raise_locked(NEW.table_name, NEW.search_path, bounded);
+    END IF;
     PERFORM pgbackfill.raise_refusal(refused_column, refused_message, refused_hint);
 END $$;
 
