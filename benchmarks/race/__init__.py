@@ -1,0 +1,1 @@
+"""Who changes a table fastest, and what it does to the standby and the foreground meanwhile."""

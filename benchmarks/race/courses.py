@@ -1,0 +1,127 @@
+"""What is raced over: the link's rate over time, the change, the foreground, and who takes part."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from .foreground import COMPUTE, HOT_ROWS, READ_AND_COUNT, Foreground, Surge
+from .policies import GRID, POLICIES
+from .schedule import Schedule
+
+NOBODY, DAEMON = "nobody", "pgbackfill"
+
+LOWER = "email_lower = lower(email), n = n + 1"
+HASH = "digest = encode(sha512(convert_to(repeat(email, 300), 'UTF8')), 'hex'), n = n + 1"
+"""Some 40 microseconds a row: several times the price of the update itself."""
+
+WIDE, NARROW = 1000, 200
+"""Filler bytes. Wide rows (some 1,270 bytes of WAL each) make the link bind before the processor does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """`limit_s` ends a run that is not done; what it did by then is compared. `alone_s` is the foreground's own time.
+
+    `harm` is what "gentler" means here: the `lag` of the standby (p99) or the `latency` of the foreground (p95).
+    """
+
+    name: str
+    title: str
+    rows: int
+    limit_s: float
+    foreground: Foreground
+    harm: str
+    contenders: tuple[str, ...]
+    schedule: Schedule | None = None
+    set_clause: str = LOWER
+    column: str = "email_lower"
+    filler_bytes: int = WIDE
+    alone_s: float = 3.0
+
+    def scaled(self, factor: float) -> Course:
+        """Shorter, with fewer rows: to see that it works, not how fast."""
+        surge = self.foreground.surge
+        if surge is not None:
+            surge = Surge(surge.at_s * factor, surge.seconds * factor, surge.rate)
+        return replace(
+            self,
+            rows=int(self.rows * factor),
+            limit_s=self.limit_s * factor,
+            alone_s=self.alone_s * factor,
+            schedule=self.schedule and self.schedule.scaled(factor),
+            foreground=replace(self.foreground, surge=surge),
+        )
+
+
+LIGHT = Foreground(READ_AND_COUNT, rate=200)
+
+COURSES = {
+    course.name: course
+    for course in (
+        Course(
+            "constant",
+            "link of 12 MB/s",
+            rows=150_000,
+            limit_s=18,
+            foreground=LIGHT,
+            harm="lag",
+            contenders=(NOBODY, *(name for name in POLICIES if name != "lhm-time"), DAEMON),
+            schedule=Schedule.of((0, 12)),
+        ),
+        Course(
+            "changing",
+            "link of 20, then 5, then 40 MB/s",
+            rows=150_000,
+            limit_s=16,
+            foreground=LIGHT,
+            harm="lag",
+            contenders=(NOBODY, "fixed-sleep", "gh-ost", "pt-osc", DAEMON),
+            schedule=Schedule.of((0, 20), (4, 5), (8, 40)),
+        ),
+        Course(
+            "stopped",
+            "standby out of reach for 15 s",
+            rows=220_000,
+            limit_s=25,
+            foreground=LIGHT,
+            harm="lag",
+            contenders=(NOBODY, "gh-ost", DAEMON),
+            schedule=Schedule.of((0, 12), (3, 0), (18, 12)),
+        ),
+        Course(
+            "cpu",
+            "expensive expression, foreground at half of the machine",
+            rows=400_000,
+            limit_s=7,
+            foreground=Foreground(COMPUTE, rate=0.5, of_machine=True),
+            harm="latency",
+            contenders=(NOBODY, *GRID, DAEMON),
+            set_clause=HASH,
+            column="digest",
+            filler_bytes=NARROW,
+        ),
+        Course(
+            "busy",
+            "expensive expression, foreground at a quarter, then two thirds, then a quarter of the machine",
+            rows=400_000,
+            limit_s=9,
+            foreground=Foreground(COMPUTE, rate=0.25, of_machine=True, surge=Surge(3, 3, 0.42)),
+            harm="latency",
+            contenders=(NOBODY, *GRID, DAEMON),
+            set_clause=HASH,
+            column="digest",
+            filler_bytes=NARROW,
+            alone_s=9.0,
+        ),
+        Course(
+            "locks",
+            "foreground that updates hot rows in the opposite order",
+            rows=250_000,
+            limit_s=8,
+            foreground=Foreground(HOT_ROWS, rate=400, clients=8),
+            harm="latency",
+            contenders=(NOBODY, "fixed", "pt-osc", DAEMON),
+            filler_bytes=NARROW,
+        ),
+    )
+}
