@@ -38,7 +38,7 @@ class Metrics:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         self._values: dict[str, set[str]] = {}
-        self._holds: dict[str, str] = {}
+        self._holds: dict[str, set[str]] = {}
         self._held_reasons: set[str] = set()
 
         self._rows_scanned = self._counter("rows_scanned", "Rows that chunks looked at")
@@ -96,15 +96,19 @@ class Metrics:
         """A chunk was rolled back with this SQLSTATE and will be tried again."""
         self._retries.labels(self._bounded("sqlstate", sqlstate)).inc()
 
-    def hold(self, job: str, reason: str | None) -> None:
-        """The job is held, for the reason whose first word is the label, or (None) no longer."""
-        if reason is None:
-            self._holds.pop(job, None)
-        else:
-            self._holds[job] = self._bounded("reason", first_word(reason))
-        self._held_reasons.update(self._holds.values())
+    def hold(self, job: str, *reasons: str | None) -> None:
+        """Every reason for which the job, or a lane of it, is held now, none where nothing holds it.
+
+        The first word of a reason is the label.
+        """
+        held = {self._bounded("reason", first_word(reason)) for reason in reasons if reason is not None}
+        self._holds[job] = held
+        if not held:
+            del self._holds[job]
+        self._held_reasons |= held
+        now = set().union(*self._holds.values())
         for known in self._held_reasons:
-            self._hold.labels(known).set(known in self._holds.values())
+            self._hold.labels(known).set(known in now)
 
     def held_seconds(self, reason: str, seconds: float) -> None:
         """A job was held for so long; called while the hold lasts as well, so that the counter moves."""

@@ -161,7 +161,7 @@ MALFORMED: tuple[tuple[str, dict[str, Any]], ...] = (
     ("where_clause", {"where_clause": "n"}),
     ("operation", {"operation": "truncate"}),
     ("options", {"options": {"chunk_max_row": 5}}),
-    ("options", {"options": {"parallelism": 4}}),
+    ("options", {"options": {"parallelism": 65}}),
     ("key_columns", {"key_columns": ["note"]}),
     ("name", {"name": "Not A Name"}),
     ("desired_state", {"desired_state": "stop"}),

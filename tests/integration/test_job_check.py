@@ -58,7 +58,7 @@ OPTIONS: list[Refused] = [
     ({"options": {"lag_soft_s": 6}, **SET}, "options", "lag_soft_s (6) must not be above lag_hard_s (5, the default)"),
     ({"options": {"chunk_min_rows": 9, "chunk_max_rows": 8}, **SET}, "options", "must not be above chunk_max_rows (8)"),
     ({"options": {"synchronous_commit": "never"}, **SET}, "options", "one of off, local"),
-    ({"options": {"parallelism": 4}, **SET}, "options", "not available in this version"),
+    ({"options": {"parallelism": 65}, **SET}, "options", "parallelism must be at least 1 and at most 64 lanes, not 65"),
     ({"options": {"duty_max": True}, **SET}, "options", "must be a number"),
     ({"options": None, **SET}, "options", "must not be null"),
 ]

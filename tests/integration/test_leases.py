@@ -16,6 +16,7 @@ from support.steps import Steps, claimed, started
 
 from pgbackfill.control.options import PacingOptions
 from pgbackfill.database import prepare, ranges
+from pgbackfill.database.ranges import OpenRanges
 from pgbackfill.database.types import Connection
 from pgbackfill.errors import LeaseLost
 from pgbackfill.jobs.job import Claim
@@ -77,10 +78,10 @@ async def test_of_many_preparers_one_cuts_the_ranges(database: Any) -> None:
 
 async def test_a_range_of_a_live_lease_is_not_given_away(database: Any) -> None:
     steps = await Steps.begin(await Field.open(database, *TABLE), table_name="t1")
-    assert await ranges.claimable_jobs(steps.field.connection) == set()
+    assert await ranges.open_ranges(steps.field.connection) == {steps.job.id: OpenRanges(free=0, held=1)}
     assert await claimed(steps.field, steps.job) is None
     await steps.field.execute(EXPIRE)
-    assert await ranges.claimable_jobs(steps.field.connection) == {steps.job.id}
+    assert await ranges.open_ranges(steps.field.connection) == {steps.job.id: OpenRanges(free=1, held=0)}
     assert await claimed(steps.field, steps.job) is not None
 
 

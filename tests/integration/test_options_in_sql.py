@@ -46,7 +46,7 @@ CASES: list[dict[str, Any]] = [
         "max_rows_per_s": (0, 1, None),
         "synchronous_commit": ("off", "OFF", "remote_apply", "", None),
         "max_quarantined": (-1, 0, 1_000_000_000, 1_000_000_001),
-        "parallelism": (0, 1, 2),
+        "parallelism": (0, 1, 64, 65, 1.5),
     }.items()
     for value in values
 ] + [{"lag_soft_s": 7, "lag_hard_s": 9}, {"chunk_min_rows": 5, "chunk_max_rows": 5}, {"none": 1}]

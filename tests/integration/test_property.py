@@ -16,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.field import Field
+from support.shapes import SHAPES, create_table, insert_into, key_names
 from support.steps import started, taken
 
 from pgbackfill.control.options import PacingOptions
@@ -26,17 +27,6 @@ from pgbackfill.jobs.job import Job
 from pgbackfill.keyset.explain import ChangeReport
 from pgbackfill.keyset.statement import Form
 
-# Key columns, and the key of row i: dense and with gaps, in the order of i and in none.
-SHAPES = {
-    "int": ("k int", "i"),
-    "bigint": ("k bigint", "i::bigint * 1000000007"),
-    "uuid": ("k uuid", "md5(i::text)::uuid"),
-    "text": ('k text COLLATE "C"', "chr(60 + i % 7) || i"),
-    "timestamptz": ("k timestamptz", "timestamptz '2024-10-27 00:00+00' + i * interval '11 minutes'"),
-    "numeric": ("k numeric", "i / 7.0"),
-    "text, int": ("k text, l int", "chr(60 + i / 9), -i"),
-    "uuid, timestamptz": ("k uuid, l timestamptz", "md5((i / 9)::text)::uuid, timestamptz 'epoch' + i * interval '1s'"),
-}
 JOBS: dict[Form, dict[str, Any]] = {
     Form.RANGE: {"set_clause": "n = n + 1"},
     Form.LOCKED_RANGE: {"set_clause": "n = n + (SELECT step FROM one)"},
@@ -96,37 +86,28 @@ class Ground:
 
     async def reset(self, shape: str, rows: Iterable[int]) -> None:
         await self.field.execute(f'DELETE FROM pgbackfill.jobs; TRUNCATE "{shape}"')
-        await self.field.execute(f"{_insert(shape)} FROM unnest($1::int[]) AS i", list(rows))
+        await self.field.execute(f"{insert_into(shape)} FROM unnest($1::int[]) AS i", list(rows))
 
     async def happen(self, shape: str, traffic: Traffic, expected: Expected) -> None:
         """What an application does, each in a transaction of its own."""
-        same = f"({_names(shape)}) = (SELECT {SHAPES[shape][1]} FROM (SELECT $1::int) AS v (i))"
+        same = f"({key_names(shape)}) = (SELECT {SHAPES[shape][1]} FROM (SELECT $1::int) AS v (i))"
         for operation, i in traffic:
             if operation in ("delete", "again"):
                 await self.traffic.execute(f'DELETE FROM "{shape}" AS t WHERE {same}', i)
             if operation in ("insert", "again"):
-                await self.traffic.execute(f"{_insert(shape)} FROM (SELECT $1::int) AS v (i) ON CONFLICT DO NOTHING", i)
+                await self.traffic.execute(
+                    f"{insert_into(shape)} FROM (SELECT $1::int) AS v (i) ON CONFLICT DO NOTHING", i
+                )
             if operation == "rewrite":
                 await self.traffic.execute(f"UPDATE \"{shape}\" SET note = note || 'x' WHERE {same}", i)
             expected.apply(operation, i)
 
 
-def _names(shape: str) -> str:
-    return ", ".join(column.split()[0] for column in SHAPES[shape][0].split(", "))
-
-
-def _insert(shape: str) -> str:
-    return f'INSERT INTO "{shape}" ({_names(shape)}, i) SELECT {SHAPES[shape][1]}, i'
-
-
 @pytest.fixture
 async def ground(database: Any) -> Ground:
     field = await Field.open(database, "CREATE TABLE one AS SELECT 1 AS step")
-    for shape, (columns, _) in SHAPES.items():
-        await field.execute(
-            f"CREATE TABLE \"{shape}\" ({columns}, i int NOT NULL, n int NOT NULL DEFAULT 0, note text DEFAULT '',"
-            f" PRIMARY KEY ({_names(shape)}))"
-        )
+    for shape in SHAPES:
+        await field.execute(create_table(shape))
     return Ground(field, await database.connect(), await database.connect())
 
 

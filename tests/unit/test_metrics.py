@@ -100,6 +100,17 @@ def test_a_hold_lasts_as_long_as_some_job_has_it() -> None:
     assert value(metrics, "hold", reason="paused") == 0
 
 
+def test_a_job_is_held_for_every_reason_of_its_lanes() -> None:
+    metrics = Metrics()
+    metrics.hold("a", "row_locked by pid 7", "replica_lag 6s > 5s (b)")
+    assert value(metrics, "hold", reason="row_locked") == value(metrics, "hold", reason="replica_lag") == 1
+    metrics.hold("a", "replica_lag 6s > 5s (b)")
+    assert value(metrics, "hold", reason="row_locked") == 0
+    assert value(metrics, "hold", reason="replica_lag") == 1
+    metrics.hold("a")
+    assert value(metrics, "hold", reason="replica_lag") == 0
+
+
 def test_unknown_is_never_a_healthy_number() -> None:
     metrics = Metrics()
     metrics.signal("replica_lag", None, 1.0, 5.0, None)

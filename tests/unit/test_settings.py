@@ -106,7 +106,10 @@ def test_replica_dsns_come_in_several_forms(text: str, expected: list[str], monk
         ),
         ({"PGBACKFILL_REPLICA_DSNS": "[1"}, "PGBACKFILL_REPLICA_DSNS begins with [ but is not a JSON list."),
         ({"PGBACKFILL_HTTP": "9188"}, "PGBACKFILL_HTTP must be a table of settings, not 9188."),
-        ({"PGBACKFILL_PARALLELISM": "4"}, "PGBACKFILL_PARALLELISM must be a whole number from 1 to 1, not '4'."),
+        (
+            {"PGBACKFILL_PARALLELISM": "65"},
+            "PGBACKFILL_PARALLELISM must be a whole number (lanes) from 1 to 64, not '65'.",
+        ),
     ],
 )
 def test_a_wrong_variable_is_one_sentence(

@@ -13,6 +13,11 @@ Seconds = Annotated[float, Field(json_schema_extra={"unit": "s"})]
 Rows = Annotated[int, Field(json_schema_extra={"unit": "rows"})]
 Bytes = Annotated[int, Field(json_schema_extra={"unit": "bytes"})]
 Ratio = Annotated[float, Field(json_schema_extra={"unit": "ratio"})]
+Lanes = Annotated[int, Field(json_schema_extra={"unit": "lanes"})]
+
+PARALLELISM_MAX = 64
+"""A lane is a connection, of which a server has 100 by default; and at 0.1 s a chunk, 64 lanes are what one Python
+process can serve (some 1 ms of its time each)."""
 
 
 class PacingOptions(BaseModel):
@@ -61,7 +66,9 @@ class PacingOptions(BaseModel):
         default="local", description="durability of a chunk's commit"
     )
     max_quarantined: Rows = Field(default=100, ge=0, le=1_000_000_000, description="more quarantined rows fail the job")
-    parallelism: int = Field(default=1, ge=1, le=1, description="lanes that work on the job at the same time")
+    parallelism: Lanes = Field(
+        default=1, ge=1, le=PARALLELISM_MAX, description="lanes of one daemon that work on the job at the same time"
+    )
 
     @model_validator(mode="after")
     def _soft_below_hard(self) -> Self:

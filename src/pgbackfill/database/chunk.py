@@ -188,7 +188,9 @@ class ChunkTransaction:
             self.claim.range_id, self.claim.epoch, self.claim.token,
         )  # fmt: skip
         if row is None:
-            raise LeaseLost(f"range {self.claim.range_id} of job {self.job.name} is held by somebody else")
+            raise LeaseLost(
+                f"range {self.claim.range_id} of job {self.job.name} is held by somebody else, or the job has ended"
+            )
         self.backend = Backend(row["pid"], row["xid"], perf_counter())
         cursor = tuple(row["cursor_key"]) if row["cursor_key"] is not None else None
         return cursor, row["desired_state"] if row["desired_state"] != "run" else None
@@ -196,7 +198,7 @@ class ChunkTransaction:
     def _lower(self, cursor: KeyText | None) -> Lower | None:
         if cursor is not None:
             return Lower(cursor, inclusive=False)
-        return Lower(self.claim.lower_key, inclusive=True) if self.claim.lower_key else None
+        return Lower(self.claim.lower_key, self.claim.lower_inclusive) if self.claim.lower_key else None
 
     async def _scan(self, lower: Lower | None, rows: int) -> tuple[KeyText | None, int]:
         """The last key of the chunk and how many rows it has; None when nothing is left."""

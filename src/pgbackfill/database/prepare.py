@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count
 
 from pgbackfill.errors import JobFailed
 from pgbackfill.jobs.job import Job
-from pgbackfill.keyset.key import Lower
+from pgbackfill.keyset.cuts import Piece, cut, share_out
+from pgbackfill.keyset.key import KeyText, Lower
 from pgbackfill.keyset.statement import Change
 
 from . import catalog
+from .boundaries import sample
 from .queries import load
 from .types import Connection
 
@@ -33,37 +38,66 @@ async def waits_for(connection: Connection, job: Job) -> str | None:
     return f"old_transaction pid {row['pid']}{elsewhere}{age}"
 
 
-async def prepare(control: Connection, work: Connection, job: Job) -> bool:
-    """Reads the bounds of every leaf and stores them as ranges; False where another daemon has done it or is at it.
+@dataclass(frozen=True, slots=True)
+class _Walk:
+    """The walk of one leaf. `upper` is None where it has no row, `rows` is the planner's estimate."""
 
-    Raises JobFailed when there is nothing to walk by.
+    relation: int
+    change: Change
+    lower: Lower | None
+    upper: KeyText | None
+    rows: int
+
+
+async def prepare(control: Connection, work: Connection, job: Job, *, parallelism: int = 1) -> int:
+    """Reads the bounds of every leaf and stores them as ranges, one a leaf, or about four a lane in all; how many.
+
+    0 where another daemon has done it or is at it. Raises JobFailed when there is nothing to walk by.
     """
-    bounds = [await _bounds(work, job, relation) for relation in await catalog.leaves(work, job.relation)]
+    walks = [await _walk(work, job, relation) for relation in await catalog.leaves(work, job.relation)]
+    ranges = share_out(parallelism, [walk.rows for walk in walks])
+    pieces = [await _pieces(work, job, walk, wanted) for walk, wanted in zip(walks, ranges, strict=True)]
     async with control.transaction():
         if await control.fetchval(load("jobs")["lock_unprepared"], job.id) is None:
-            return False
-        lower = list(job.from_key) if job.from_key else None
-        for ordinal, (relation, upper, estimate) in enumerate(bounds):
-            await control.execute(load("ranges")["insert_range"], job.id, ordinal, relation, lower, upper, estimate)
+            return 0
+        ordinal = count()
+        for walk, cut_pieces in zip(walks, pieces, strict=True):
+            await _store(control, job, walk, cut_pieces, ordinal)
         await control.execute(load("jobs")["set_prepared"], job.id)
-    return True
+    return next(ordinal)
 
 
-async def _bounds(work: Connection, job: Job, relation: int) -> tuple[int, list[str] | None, int]:
-    """(relation, last key to walk or None where there is no row, rows as the planner estimates them)."""
+async def _walk(work: Connection, job: Job, relation: int) -> _Walk:
     change = await catalog.describe_change(work, job, relation)
     if change is None or len(change.key) != len(job.key_columns):
         raise JobFailed(f"table {job.table_name} or its key was dropped before the job began; enqueue it again")
     lower = Lower(job.from_key, inclusive=True) if job.from_key else None
     async with catalog.rolled_back(work, job):
-        return relation, *await _upper(work, job, change, lower)
+        last = change.last_key(lower, job.to_key)
+        row = await work.fetchrow(last.sql, *last.arguments)
+        if row is None:
+            return _Walk(relation, change, lower, None, 0)
+        estimate = change.count_estimate(lower, job.to_key)
+        plan = json.loads(await work.fetchval(estimate.sql, *estimate.arguments))[0]["Plan"]
+        return _Walk(relation, change, lower, tuple(row), max(1, int(plan["Plan Rows"])))
 
 
-async def _upper(work: Connection, job: Job, change: Change, lower: Lower | None) -> tuple[list[str] | None, int]:
-    last = change.last_key(lower, job.to_key)
-    row = await work.fetchrow(last.sql, *last.arguments)
-    if row is None:
-        return None, 0
-    count = change.count_estimate(lower, job.to_key)
-    plan = json.loads(await work.fetchval(count.sql, *count.arguments))[0]["Plan"]
-    return list(row), max(1, int(plan["Plan Rows"]))
+async def _pieces(work: Connection, job: Job, walk: _Walk, wanted: int) -> list[Piece]:
+    if walk.upper is None:
+        return []
+    if wanted == 1:
+        return [Piece(walk.upper, walk.rows)]
+    async with catalog.rolled_back(work, job):
+        found = await sample(work, walk.change, walk.relation, walk.lower, walk.upper, wanted)
+    return cut(found, walk.upper, wanted)
+
+
+async def _store(control: Connection, job: Job, walk: _Walk, pieces: list[Piece], ordinal: Iterator[int]) -> None:
+    """Each range begins after the last key of the one before, so a row that was not sampled is in one of them, too."""
+    lower, inclusive = walk.lower.key if walk.lower else None, True
+    bounds: list[tuple[KeyText | None, int]] = [(piece.upper, piece.rows) for piece in pieces]
+    for upper, estimate in bounds or [(None, 0)]:
+        await control.execute(
+            load("ranges")["insert_range"], job.id, next(ordinal), walk.relation, lower, inclusive, upper, estimate
+        )
+        lower, inclusive = upper, False

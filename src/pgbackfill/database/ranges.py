@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import dataclass
 
 from pgbackfill.jobs.job import Claim
 
@@ -14,17 +15,24 @@ def _sql(name: str) -> str:
     return load("ranges")[name]
 
 
-async def claimable_jobs(connection: Connection) -> set[int]:
-    """Ids of the jobs with a range that nobody holds."""
-    return {row["id"] for row in await connection.fetch(_sql("claimable_jobs"))}
+@dataclass(frozen=True, slots=True)
+class OpenRanges:
+    """Of one running job: ranges that nobody holds, and ranges that a live lane of some daemon holds."""
+
+    free: int
+    held: int
 
 
-async def claim(
-    connection: Connection, job_id: int, *, worker_id: int, lease_s: float, parallelism: int
-) -> Claim | None:
+async def open_ranges(connection: Connection) -> dict[int, OpenRanges]:
+    """By job id, of the jobs that have an open range."""
+    rows = await connection.fetch(_sql("open_ranges"))
+    return {row["id"]: OpenRanges(row["free"], row["held"]) for row in rows}
+
+
+async def claim(connection: Connection, job_id: int, *, worker_id: int, lease_s: float) -> Claim | None:
     """Takes the next range of a job; None where there is none to take."""
     token = secrets.token_bytes(16)
-    row = await connection.fetchrow(_sql("claim_range"), job_id, token, worker_id, lease_s, parallelism)
+    row = await connection.fetchrow(_sql("claim_range"), job_id, token, worker_id, lease_s)
     if row is None:
         return None
     return Claim(
@@ -35,6 +43,7 @@ async def claim(
         epoch=row["epoch"],
         token=token,
         lower_key=tuple(row["lower_key"]) if row["lower_key"] is not None else None,
+        lower_inclusive=row["lower_inclusive"],
         upper_key=tuple(row["upper_key"]),
     )
 

@@ -41,7 +41,10 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A range that this process may work on. `token` is a secret: only its hash is stored."""
+    """A range that this process may work on. `token` is a secret: only its hash is stored.
+
+    The range begins at `lower_key` (which may be a prefix of the key), or after it where not `lower_inclusive`.
+    """
 
     range_id: int
     job_id: int
@@ -51,3 +54,4 @@ class Claim:
     token: bytes = field(repr=False)
     lower_key: tuple[str, ...] | None
     upper_key: tuple[str, ...]
+    lower_inclusive: bool = True

@@ -38,6 +38,7 @@ class Context:
     worker_id: int = 0  # heartbeat
     jobs: dict[int, Job] = field(default_factory=dict)  # roster: every running job
     lanes: dict[int, Lane] = field(default_factory=dict)  # roster: by range id
+    lanes_of_others: int = 0  # heartbeat
     worked_on: dict[int, str] = field(default_factory=dict)  # roster: names by id, for the exit code
     stopping: bool = False  # stop()
     pauses: Pauses = field(init=False)
@@ -52,6 +53,10 @@ class Context:
                 lane.cancel_chunk()
         self.stopping = True
         self.bell.ring()
+
+    def divide(self) -> None:
+        """The daemons of a database share its capacity by their live lanes; called when those have changed."""
+        self.governor.set_lanes(self.lanes_of_others + len(self.lanes), len(self.lanes))
 
     def now(self) -> float:
         """The clock of every decision: monotonic seconds."""

@@ -67,10 +67,10 @@ async def beat(context: Context) -> None:
 
 
 async def _divide(control: Connection, context: Context) -> None:
-    """The daemons of a database share its capacity by their live lanes: as many beats as may be lost count as alive."""
+    """Counts the lanes of the other daemons: those that have missed as many beats as may be lost count as alive."""
     alive_s = MISSED_BEATS * context.settings.heartbeat_s
-    others = await control.fetchval(load("workers")["lanes_of_others"], context.worker_id, alive_s)
-    context.governor.set_lanes(others + len(context.lanes), len(context.lanes))
+    context.lanes_of_others = await control.fetchval(load("workers")["lanes_of_others"], context.worker_id, alive_s)
+    context.divide()
 
 
 async def _prune(control: Connection, context: Context) -> None:

@@ -8,20 +8,19 @@ import anyio
 import asyncpg
 import structlog
 
-from pgbackfill.control.controller import Controller
 from pgbackfill.control.decision import ChunkSample, Outcome, RunChunk, Wait
 from pgbackfill.control.options import PacingOptions
 from pgbackfill.database import ranges
 from pgbackfill.database.chunk import ChunkResult, ChunkTransaction, CommitRefused, LeafMoved, NotExactlyLocked
-from pgbackfill.database.failures import UNWRITABLE
-from pgbackfill.database.link import UNREACHABLE, Link, passing
+from pgbackfill.database.link import UNREACHABLE, passing
 from pgbackfill.database.types import Connection
 from pgbackfill.errors import JobFailed, LeaseLost
 from pgbackfill.jobs.job import Claim, Job
 from pgbackfill.keyset.statement import Form
 
 from .context import Context
-from .rate import Rate
+from .holds import LaneHold
+from .slots import Slot
 from .trouble import Trouble
 from .walk import open_walk
 
@@ -38,22 +37,21 @@ INEXACT_MAX = 3
 class Lane:
     """Asks its controller, runs a chunk, tells the controller. Stops between chunks, never inside one."""
 
-    def __init__(self, context: Context, job: Job, claim: Claim) -> None:
+    def __init__(self, context: Context, job: Job, claim: Claim, slot: Slot) -> None:
         self.context = context
         self.job = job
         self.claim = claim
-        self.controller = Controller(context.governor, self._options())
-        self.link = Link(context.connect_work)
+        self.slot = slot
+        self.controller = slot.controller
+        self.link = slot.link
         self.log = structlog.get_logger().bind(job=job.name, range=claim.ordinal)
         self.failed: str | None = None
         self.trouble = Trouble(self)
+        self._hold = LaneHold(context, claim, slot.link, slot.holds, self.log)
         self._chunk: ChunkTransaction | None = None
         self._generation = -1
         self._scope: anyio.CancelScope | None = None
-        self._rate = Rate(now=context.now())
-        self._hold: str | None = None
-        self._held_since = context.now()
-        self._touched = context.now()
+        self._dismissed = False
         self._inexact = 0
         self._began = context.now()
         self._scanned = self._changed = 0
@@ -67,6 +65,10 @@ class Lane:
             self.log.info("options changed", options=dict(job.options))
         self.job = job
         self.controller.update(self._options())
+
+    def dismiss(self) -> None:
+        """Give the range back at the next chunk boundary: the job is to have fewer lanes."""
+        self._dismissed = True
 
     def cancel_chunk(self) -> None:
         if self._scope is not None:
@@ -83,16 +85,14 @@ class Lane:
             held = False
             self.log.warning("lease lost", reason=str(error))
         finally:
-            self._say_hold(None)
-            self.context.metrics.hold(self.job.name, None)
-            with anyio.CancelScope(shield=True), anyio.move_on_after(5):
-                if held or self.failed is not None:  # a retry must not wait for the lease to run out
+            self._hold.leave()
+            if held or self.failed is not None:  # a retry must not wait for the lease to run out
+                with anyio.CancelScope(shield=True), anyio.move_on_after(5):
                     await self._give_back()
-                await self.link.close()
 
     def _should_stop(self) -> bool:
         job = self.context.jobs.get(self.job.id)
-        return self.context.stopping or job is None or job.desired_state != "run"
+        return self.context.stopping or self._dismissed or job is None or job.desired_state != "run"
 
     async def _step(self) -> bool:
         """One decision and what follows from it; False when the range is finished or no longer ours."""
@@ -102,68 +102,18 @@ class Lane:
         try:
             if isinstance(decision, RunChunk):
                 if not self.trouble.pending:  # else only a chunk that works shows that it is over
-                    await self._show(None)
+                    await self._hold.show(None)
                 return await self._run_chunk(decision.rows)
             if decision.reason is not None:
-                await self._show(decision.reason)
-            elif context.now() - self._touched > context.settings.lease_s / 3:
-                async with self.link.use() as connection:
-                    self._keep(await ranges.renew(connection, self.claim, lease_s=context.settings.lease_s))
+                await self._hold.show(decision.reason)
+            else:
+                await self._hold.renew()
         except Exception as error:
             if not passing(error):
                 raise
             self.trouble.hold(error)
-        await self._wait(decision.seconds if isinstance(decision, Wait) else HELD_POLL_S)
+        await self._hold.wait(decision.seconds if isinstance(decision, Wait) else HELD_POLL_S)
         return True
-
-    async def _wait(self, seconds: float) -> None:
-        before = self.context.now()
-        await self.context.bell.wait(seconds)
-        if self._hold is not None:
-            self.context.metrics.held_seconds(self._hold, self.context.now() - before)
-
-    async def _show(self, reason: str | None) -> None:
-        """Logs a hold once on entry and once on recovery, and keeps the progress view and the lease up to date."""
-        kind, before = _kind(reason), _kind(self._hold)
-        if kind == before and (reason is None or self.context.now() - self._touched < 1.0):
-            self._hold = reason
-            return
-        if kind in UNWRITABLE:
-            await self._store_if_possible(reason)
-        else:  # before a word is said: while this fails, the database is still out of reach
-            async with self.link.use() as connection:
-                self._keep(await self._store(connection, reason))
-        self._say_hold(reason)
-
-    async def _store(self, connection: Connection, reason: str | None) -> bool:
-        return await ranges.show_hold(connection, self.claim, reason, lease_s=self.context.settings.lease_s)
-
-    async def _store_if_possible(self, reason: str | None) -> None:
-        """By the control connection: perhaps it is only the work login, or the table's own disk, that is in trouble."""
-        self._touched = self.context.now()
-        try:
-            with anyio.move_on_after(1):
-                async with self.context.control.use() as control:
-                    self._keep(await self._store(control, reason))
-        except Exception as error:
-            if not passing(error):
-                raise
-
-    def _say_hold(self, reason: str | None) -> None:
-        now, kind, before = self.context.now(), _kind(reason), _kind(self._hold)
-        if kind != before:
-            if reason is None:
-                self.log.info("hold ended", reason=self._hold, held_s=round(now - self._held_since, 1))
-            else:
-                self.log.info("held", reason=reason)
-            self._held_since = now
-            self.context.metrics.hold(self.job.name, reason)
-        self._hold = reason
-
-    def _keep(self, kept: bool) -> None:
-        if not kept:
-            raise LeaseLost("another worker took the range over while this one was held")
-        self._touched = self.context.now()
 
     async def _run_chunk(self, rows: int) -> bool:
         """Runs one chunk, shielded from cancellation and with a deadline; False when the range is finished."""
@@ -180,7 +130,7 @@ class Lane:
                     if self.trouble.set_aside is not None:
                         return await self.trouble.quarantine(chunk, options)
                     async with self.trouble.watching(chunk, rows, options):
-                        result = await chunk.run(rows, options, sleep_s=sleep_s, rows_per_second=self._rate.value)
+                        result = await chunk.run(rows, options, sleep_s=sleep_s, rows_per_second=self.slot.rate.value)
             except NotExactlyLocked:
                 self._join()
                 return True
@@ -242,11 +192,11 @@ class Lane:
         if result.stop is not None:  # somebody paused or cancelled the job; the roster will notice in a moment
             self.context.jobs.pop(self.job.id, None)
             return True
-        self._touched = now
+        self._hold.touched()
         self._scanned += result.rows_scanned
         self._changed += result.rows_changed
         self.trouble.over(changed=result.rows_changed)
-        rate = self._rate.add(result.rows_scanned, now=now)
+        rate = self.slot.rate.add(result.rows_scanned, now=now)
         sample = ChunkSample(
             Outcome.COMMITTED,
             rows,
@@ -286,7 +236,3 @@ class Lane:
                 await ranges.release(connection, self.claim)
         except (asyncpg.PostgresError, *UNREACHABLE):
             self.log.warning("lease could not be released", hint="it runs out by itself")
-
-
-def _kind(reason: str | None) -> str:
-    return (reason or "").split(" ")[0]

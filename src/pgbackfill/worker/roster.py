@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import anyio
 import anyio.abc
-import asyncpg
 import structlog
 
-from pgbackfill.database import jobs, prepare, ranges, rights
+from pgbackfill.database import jobs, ranges
 from pgbackfill.database.failures import hold_reason
-from pgbackfill.database.link import Link, passing
+from pgbackfill.database.link import passing
+from pgbackfill.database.ranges import OpenRanges
 from pgbackfill.database.types import Connection
-from pgbackfill.errors import JobFailed
-from pgbackfill.jobs.failures import Failure, classify
 from pgbackfill.jobs.job import Job
 
 from .context import Context
 from .lane import Lane
+from .preparation import Preparation
+from .slots import Slots
 
 log = structlog.get_logger()
 
@@ -27,17 +29,17 @@ class Roster:
     def __init__(self, context: Context, lanes: anyio.abc.TaskGroup) -> None:
         self._context = context
         self._group = lanes
-        self._work = Link(context.connect_work)
+        self._slots = Slots(context)
+        self._preparation = Preparation(context, self._refresh)
         self._unusable: str | None = None
-        self._held: dict[str, str] = {}
-        """Jobs that cannot begin yet, and the first word of the reason."""
 
     async def run(self) -> None:
         """Until the context stops."""
         try:
             await self._run()
         finally:
-            await self._work.close()
+            await self._preparation.close()
+            await self._slots.close()
 
     async def _run(self) -> None:
         bell = self._context.bell
@@ -71,19 +73,36 @@ class Roster:
         async with context.control.use() as control:
             for settled, status in await jobs.settle(control):
                 log.info("job " + status, job=settled)
-            if not context.pauses.holders:
-                while self._free() > 0 and (name := await jobs.start_next(control)):
-                    log.info("job started", job=name)
-                    await self._refresh(control)
             await self._refresh(control)
-            await self._prepare(control)
-            if self._free() > 0 and not context.pauses.holders:
-                await self._claim(control)
+            if context.pauses.holders:
+                await self._preparation.run(control)
+            else:
+                await self._take_work(control)
+        self._dismiss()
+        await self._slots.tidy()
 
-    def _free(self) -> int:
+    async def _take_work(self, control: Connection) -> None:
+        """What this daemon has begun comes first, then what a dead one left, then new jobs, then others' jobs."""
         context = self._context
-        waiting = sum(1 for job in context.jobs.values() if not job.prepared)
-        return context.settings.max_concurrent_jobs - len(context.lanes) - waiting
+        open_ranges = await ranges.open_ranges(control)
+        own = {lane.job.id for lane in context.lanes.values()} | self._slots.jobs
+        left = {job_id for job_id, found in open_ranges.items() if not found.held}
+        await self._claim(control, own, open_ranges)
+        await self._claim(control, left, open_ranges)
+        while self._room() > 0 and (name := await jobs.start_next(control)):
+            log.info("job started", job=name)
+            await self._refresh(control)
+        await self._preparation.run(control)
+        open_ranges = await ranges.open_ranges(control)
+        await self._claim(control, context.jobs, open_ranges)
+        self._tell_lanes(open_ranges)
+
+    def _room(self) -> int:
+        """How many jobs more this daemon may work on; one that waits to be prepared may become its own."""
+        context = self._context
+        own = {lane.job.id for lane in context.lanes.values()}
+        waiting = {job.id for job in context.jobs.values() if not job.prepared}
+        return context.settings.max_concurrent_jobs - len(own | waiting)
 
     async def _refresh(self, control: Connection) -> None:
         context = self._context
@@ -95,83 +114,52 @@ class Roster:
             if before.get(lane.job.id) != job:
                 context.bell.ring()  # a lane that sleeps should look up
 
-    async def _prepare(self, control: Connection) -> None:
-        for job in self._unprepared():
-            reason = await prepare.waits_for(control, job)
-            if reason is None:
-                reason = await self._cut(control, job)
-            if reason is not None:
-                await self._show_hold(control, job, reason)
-        # Before a lane is made: from then on the job's hold is the lane's to show.
-        for name in self._held.keys() - {job.name for job in self._unprepared()}:
-            log.info("hold ended", job=name, reason=self._held.pop(name))
-            self._context.metrics.hold(name, None)
+    async def _claim(self, control: Connection, wanted: Iterable[int], open_ranges: dict[int, OpenRanges]) -> None:
+        """Opens lanes on the jobs with these ids, most urgent first, as far as the options allow."""
+        for job in [job for job in self._context.jobs.values() if job.id in wanted and job.id in open_ranges]:
+            lanes = len(self._lanes(job))
+            for _ in range(min(open_ranges[job.id].free, self._parallelism(job) - lanes)):
+                if not (self._lanes(job) or self._room() > 0) or not await self._open_lane(control, job):
+                    break
 
-    def _unprepared(self) -> list[Job]:
-        return [job for job in self._context.jobs.values() if not job.prepared and job.desired_state == "run"]
+    def _lanes(self, job: Job) -> list[Lane]:
+        return [lane for lane in self._context.lanes.values() if lane.job.id == job.id]
 
-    async def _cut(self, control: Connection, job: Job) -> str | None:
-        """Makes the job's ranges, or fails it; answers why it has to wait, if it has to."""
-        try:
-            async with self._work.use() as work:
-                await rights.check(control, work, job)
-                prepared = await prepare.prepare(control, work, job)
-        except JobFailed as error:
-            await self._fail(control, job, str(error))
-            return None
-        except asyncpg.PostgresError as error:
-            failure = classify(error.sqlstate)
-            if failure is Failure.DISCONNECTED:
-                raise
-            if failure in (Failure.FATAL, Failure.POISON):
-                await self._fail(control, job, f"{error.args[0]} (SQLSTATE {error.sqlstate}) before the first chunk")
-                return None
-            return hold_reason(error)
-        if prepared:
-            log.info("job prepared", job=job.name)
-            await self._refresh(control)
-        return None
+    def _parallelism(self, job: Job) -> int:
+        return job.pacing(self._context.settings.pacing).parallelism
 
-    async def _fail(self, control: Connection, job: Job, error: str) -> None:
-        self._context.worked_on[job.id] = job.name
-        if await jobs.fail(control, job.id, error):
-            log.error("job failed", job=job.name, error=error)
-        await self._refresh(control)
-
-    async def _show_hold(self, control: Connection, job: Job, reason: str) -> None:
-        """Says why the job has not begun: in the progress view at each look, in the log once."""
-        kind = reason.split(" ")[0]
-        if self._held.get(job.name) != kind:
-            self._held[job.name] = kind
-            log.info("held", job=job.name, reason=reason)
-            self._context.metrics.hold(job.name, reason)
-        await jobs.set_wait_reason(control, job.id, reason)
-
-    async def _claim(self, control: Connection) -> None:
+    async def _open_lane(self, control: Connection, job: Job) -> bool:
         context = self._context
-        claimable = await ranges.claimable_jobs(control)
-        for job in [job for job in context.jobs.values() if job.id in claimable]:
-            if self._free() <= 0:
-                return
-            claim = await ranges.claim(
-                control,
-                job.id,
-                worker_id=context.worker_id,
-                lease_s=context.settings.lease_s,
-                parallelism=job.pacing(context.settings.pacing).parallelism,
-            )
-            if claim is not None:
-                lane = Lane(context, job, claim)
-                context.lanes[claim.range_id] = lane
-                context.worked_on[job.id] = job.name
-                self._group.start_soon(self._work_on, lane)
+        claim = await ranges.claim(control, job.id, worker_id=context.worker_id, lease_s=context.settings.lease_s)
+        if claim is None:
+            return False
+        lane = Lane(context, job, claim, self._slots.take(job))
+        context.lanes[claim.range_id] = lane
+        context.worked_on[job.id] = job.name
+        context.divide()
+        self._group.start_soon(self._work_on, lane)
+        return True
 
     async def _work_on(self, lane: Lane) -> None:
         try:
             await lane.run()
         finally:
             self._context.lanes.pop(lane.claim.range_id, None)
+            self._context.divide()
+            await self._slots.give_back(lane.job, lane.slot)
             self._context.bell.ring()  # the next range, or the end of the job
+
+    def _tell_lanes(self, open_ranges: dict[int, OpenRanges]) -> None:
+        """A job's own limits are divided by its live lanes, those of other daemons included."""
+        for lane in self._context.lanes.values():
+            found = open_ranges.get(lane.job.id)
+            lane.slot.controller.set_lanes(max(found.held if found else 0, len(self._lanes(lane.job))))
+
+    def _dismiss(self) -> None:
+        """Somebody has lowered `parallelism`: the lanes that came last end at their next chunk."""
+        for job in self._context.jobs.values():
+            for lane in self._lanes(job)[self._parallelism(job) :]:
+                lane.dismiss()
 
 
 async def drained(context: Context) -> bool:

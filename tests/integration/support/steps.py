@@ -74,7 +74,7 @@ async def claimed(
     field: Field, job: Job, *, lease_s: float = LEASE_S, connection: Connection | None = None
 ) -> Claim | None:
     """Takes the next range of the job, if there is one to take."""
-    return await ranges.claim(connection or field.connection, job.id, worker_id=1, lease_s=lease_s, parallelism=1)
+    return await ranges.claim(connection or field.connection, job.id, worker_id=1, lease_s=lease_s)
 
 
 async def taken(

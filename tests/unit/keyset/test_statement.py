@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from pgbackfill.keyset.key import KeyColumn, KeyText, Lower
+from pgbackfill.keyset.sample import sampled_keys
 from pgbackfill.keyset.statement import Change, Statement
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -72,6 +73,8 @@ def _statements(change: Change, low: KeyText, high: KeyText) -> dict[str, Statem
         found[f"lock and list {where}"] = change.lock_and_list(lower, high)
     found["last key of all"] = change.last_key(None, None)
     found["count estimate"] = change.count_estimate(None, None)
+    found["sampled keys"] = sampled_keys(change, Lower(low[:1], inclusive=True), high, 0.125)
+    found["sampled keys of the whole walk"] = sampled_keys(change, None, high, None)
     found["change joined"] = change.change_joined([[a, b] for a, b in zip(low, high, strict=True)])
     found["change joined, not measured"] = change.change_joined(
         [list(key) for key in zip(low, high, strict=True)], measured=False

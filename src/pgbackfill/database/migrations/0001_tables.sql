@@ -53,7 +53,8 @@ CREATE TABLE pgbackfill.ranges (
     ordinal          int NOT NULL,                -- order in which ranges are claimed
     relation         oid NOT NULL,                -- the leaf table
     status           text NOT NULL DEFAULT 'open' CHECK (status IN ('open', 'done', 'skipped')),
-    lower_key        text[],                      -- inclusive, may be a prefix of the key; NULL: from the start
+    lower_key        text[],                      -- where it begins; NULL: from the start
+    lower_inclusive  boolean NOT NULL DEFAULT true, -- at that key, which may be a prefix; false: after it
     upper_key        text[],                      -- inclusive, a full key; NULL: the range is empty
     cursor_key       text[],                      -- last key that was scanned; NULL: nothing yet
     epoch            bigint NOT NULL DEFAULT 0,   -- counts claims

@@ -45,7 +45,7 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
         ('synchronous_commit',   'text',    NULL,    NULL, NULL,  NULL,
             ARRAY['off', 'local', 'remote_write', 'on', 'remote_apply'], '"local"'),
         ('max_quarantined',      'integer', 'rows',  0,    false, 1000000000,       NULL, '100'),
-        ('parallelism',          'integer', NULL,    1,    false, 1,                NULL, '1')
+        ('parallelism',          'integer', 'lanes', 1,    false, 64,               NULL, '1')
 $$;
 
 -- The option whose name shares the most three-letter pieces with a wrong one.
@@ -82,10 +82,6 @@ BEGIN
                 PERFORM pgbackfill.refuse('options', format('%s must be one of %s, not %s', given.key,
                     array_to_string(allowed.choices, ', '), given.value));
             END IF;
-        ELSIF given.key = 'parallelism' AND given.value <> '1' THEN
-            PERFORM pgbackfill.refuse('options', format(
-                'parallelism must be 1, not %s; several ranges for one job are not available in this version',
-                given.value));
         ELSIF given.type <> 'number' THEN
             PERFORM pgbackfill.refuse('options', format('%s must be a%s number%s, not %s', given.key,
                 CASE allowed.kind WHEN 'integer' THEN ' whole' ELSE '' END, ' in ' || allowed.unit, given.value));

@@ -38,3 +38,10 @@ SELECT pg_describe_object(d.refclassid, d.refobjid, d.refobjsubid) AS what
    AND d.objid = (SELECT p.oid FROM pg_proc p WHERE p.pronamespace = pg_my_temp_schema() AND p.proname = 'pgbackfill_probe')
    AND NOT (d.refclassid = 'pg_class'::regclass AND d.refobjid = $1)
    AND d.refclassid NOT IN ('pg_namespace'::regclass, 'pg_type'::regclass, 'pg_collation'::regclass);
+
+-- name: relation_blocks
+-- How large the table is now, not when it was last analyzed, and how many rows a block had then.
+SELECT pg_catalog.pg_relation_size(c.oid) / pg_catalog.current_setting('block_size')::bigint AS blocks,
+       CASE WHEN c.reltuples > 0 AND c.relpages > 0 THEN c.reltuples / c.relpages END AS rows_per_block
+  FROM pg_catalog.pg_class c
+ WHERE c.oid = $1;

@@ -114,6 +114,14 @@ gone AS g
 /* pgbackfill job=old */ EXPLAIN (FORMAT JSON) SELECT 1 FROM ONLY "public"."users" AS t WHERE true
 -- []
 
+-- sampled keys
+/* pgbackfill job=old */ SELECT k.k0::text, k.rank, k.seen FROM (SELECT t."id" AS k0, row_number() OVER (ORDER BY t."id") AS rank, count(*) OVER () AS seen FROM ONLY "public"."users" AS t TABLESAMPLE SYSTEM (0.1250000000) WHERE (t."id") >= (CAST($1::text AS bigint)) AND (t."id") <= (CAST($2::text AS bigint))) AS k WHERE k.rank % greatest(k.seen / 1024, 1) = 0 ORDER BY k.rank
+-- ['7', '99']
+
+-- sampled keys of the whole walk
+/* pgbackfill job=old */ SELECT k.k0::text, k.rank, k.seen FROM (SELECT t."id" AS k0, row_number() OVER (ORDER BY t."id") AS rank, count(*) OVER () AS seen FROM ONLY "public"."users" AS t WHERE (t."id") <= (CAST($1::text AS bigint))) AS k WHERE k.rank % greatest(k.seen / 1024, 1) = 0 ORDER BY k.rank
+-- ['99']
+
 -- change joined
 /* pgbackfill job=old */ EXPLAIN (ANALYZE, WAL, TIMING OFF, BUFFERS OFF, SUMMARY ON, FORMAT JSON) DELETE FROM ONLY "public"."users" AS t USING (SELECT CAST(u.k0 AS bigint) AS "id" FROM unnest($1::text[]) AS u(k0)) AS chunk,
 gone AS g

@@ -118,6 +118,14 @@
 /* pgbackfill job=old */ EXPLAIN (FORMAT JSON) SELECT 1 FROM ONLY "public"."ünï ""q"" .dot" AS t WHERE true
 -- []
 
+-- sampled keys
+/* pgbackfill job=old */ SELECT k.k0::text, k.k1::text, k.rank, k.seen FROM (SELECT t."Key ""1"".x" AS k0, t."schlüssel $1" AS k1, row_number() OVER (ORDER BY t."Key ""1"".x", t."schlüssel $1") AS rank, count(*) OVER () AS seen FROM ONLY "public"."ünï ""q"" .dot" AS t TABLESAMPLE SYSTEM (0.1250000000) WHERE (t."Key ""1"".x") >= (CAST($1::text AS character(3))) AND (t."Key ""1"".x", t."schlüssel $1") <= (CAST($2::text AS character(3)), CAST($3::text AS "My Schema"."Enum"))) AS k WHERE k.rank % greatest(k.seen / 1024, 1) = 0 ORDER BY k.rank
+-- ["a'b", 'z', '\\']
+
+-- sampled keys of the whole walk
+/* pgbackfill job=old */ SELECT k.k0::text, k.k1::text, k.rank, k.seen FROM (SELECT t."Key ""1"".x" AS k0, t."schlüssel $1" AS k1, row_number() OVER (ORDER BY t."Key ""1"".x", t."schlüssel $1") AS rank, count(*) OVER () AS seen FROM ONLY "public"."ünï ""q"" .dot" AS t WHERE (t."Key ""1"".x", t."schlüssel $1") <= (CAST($1::text AS character(3)), CAST($2::text AS "My Schema"."Enum"))) AS k WHERE k.rank % greatest(k.seen / 1024, 1) = 0 ORDER BY k.rank
+-- ['z', '\\']
+
 -- change joined
 /* pgbackfill job=old */ EXPLAIN (ANALYZE, WAL, TIMING OFF, BUFFERS OFF, SUMMARY ON, FORMAT JSON) DELETE FROM ONLY "public"."ünï ""q"" .dot" AS t USING (SELECT CAST(u.k0 AS character(3)) AS "pgbackfill_0", CAST(u.k1 AS "My Schema"."Enum") AS "pgbackfill_1" FROM unnest($1::text[], $2::text[]) AS u(k0, k1)) AS pgbackfill_chunk WHERE t."Key ""1"".x" = pgbackfill_chunk."pgbackfill_0" AND t."schlüssel $1" = pgbackfill_chunk."pgbackfill_1" AND (done
 ) RETURNING 1

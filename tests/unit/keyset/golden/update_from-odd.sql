@@ -114,6 +114,14 @@ LATERAL (SELECT 1 AS n) AS s -- one
 /* pgbackfill job=users-email */ EXPLAIN (FORMAT JSON) SELECT 1 FROM ONLY "public"."users" AS t WHERE true
 -- []
 
+-- sampled keys
+/* pgbackfill job=users-email */ SELECT k.k0::text, k.k1::text, k.rank, k.seen FROM (SELECT t."Key ""1"".x" AS k0, t."schlüssel $1" AS k1, row_number() OVER (ORDER BY t."Key ""1"".x", t."schlüssel $1") AS rank, count(*) OVER () AS seen FROM ONLY "public"."users" AS t TABLESAMPLE SYSTEM (0.1250000000) WHERE (t."Key ""1"".x") >= (CAST($1::text AS character(3))) AND (t."Key ""1"".x", t."schlüssel $1") <= (CAST($2::text AS character(3)), CAST($3::text AS "My Schema"."Enum"))) AS k WHERE k.rank % greatest(k.seen / 1024, 1) = 0 ORDER BY k.rank
+-- ["a'b", 'z', '\\']
+
+-- sampled keys of the whole walk
+/* pgbackfill job=users-email */ SELECT k.k0::text, k.k1::text, k.rank, k.seen FROM (SELECT t."Key ""1"".x" AS k0, t."schlüssel $1" AS k1, row_number() OVER (ORDER BY t."Key ""1"".x", t."schlüssel $1") AS rank, count(*) OVER () AS seen FROM ONLY "public"."users" AS t WHERE (t."Key ""1"".x", t."schlüssel $1") <= (CAST($1::text AS character(3)), CAST($2::text AS "My Schema"."Enum"))) AS k WHERE k.rank % greatest(k.seen / 1024, 1) = 0 ORDER BY k.rank
+-- ['z', '\\']
+
 -- change joined
 /* pgbackfill job=users-email */ EXPLAIN (ANALYZE, WAL, TIMING OFF, BUFFERS OFF, SUMMARY ON, FORMAT JSON) UPDATE ONLY "public"."users" AS t SET n = s.n
  FROM (SELECT CAST(u.k0 AS character(3)) AS "Key ""1"".x", CAST(u.k1 AS "My Schema"."Enum") AS "schlüssel $1" FROM unnest($1::text[], $2::text[]) AS u(k0, k1)) AS chunk,

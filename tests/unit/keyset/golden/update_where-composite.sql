@@ -122,6 +122,14 @@
 /* pgbackfill job=users-email */ EXPLAIN (FORMAT JSON) SELECT 1 FROM ONLY "public"."users" AS t WHERE true
 -- []
 
+-- sampled keys
+/* pgbackfill job=users-email */ SELECT k.k0::text, k.k1::text, k.rank, k.seen FROM (SELECT t."tenant" AS k0, t."at" AS k1, row_number() OVER (ORDER BY t."tenant", t."at") AS rank, count(*) OVER () AS seen FROM ONLY "public"."users" AS t TABLESAMPLE SYSTEM (0.1250000000) WHERE (t."tenant") >= (CAST($1::text AS uuid)) AND (t."tenant", t."at") <= (CAST($2::text AS uuid), CAST($3::text AS timestamp with time zone))) AS k WHERE k.rank % greatest(k.seen / 1024, 1) = 0 ORDER BY k.rank
+-- ['00000000-0000-0000-0000-00000000000a', '00000000-0000-0000-0000-00000000000b', 'infinity']
+
+-- sampled keys of the whole walk
+/* pgbackfill job=users-email */ SELECT k.k0::text, k.k1::text, k.rank, k.seen FROM (SELECT t."tenant" AS k0, t."at" AS k1, row_number() OVER (ORDER BY t."tenant", t."at") AS rank, count(*) OVER () AS seen FROM ONLY "public"."users" AS t WHERE (t."tenant", t."at") <= (CAST($1::text AS uuid), CAST($2::text AS timestamp with time zone))) AS k WHERE k.rank % greatest(k.seen / 1024, 1) = 0 ORDER BY k.rank
+-- ['00000000-0000-0000-0000-00000000000b', 'infinity']
+
 -- change joined
 /* pgbackfill job=users-email */ EXPLAIN (ANALYZE, WAL, TIMING OFF, BUFFERS OFF, SUMMARY ON, FORMAT JSON) UPDATE ONLY "public"."users" AS t SET n = n + 1 -- one
  FROM (SELECT CAST(u.k0 AS uuid) AS "pgbackfill_0", CAST(u.k1 AS timestamp with time zone) AS "pgbackfill_1" FROM unnest($1::text[], $2::text[]) AS u(k0, k1)) AS pgbackfill_chunk WHERE t."tenant" = pgbackfill_chunk."pgbackfill_0" AND t."at" = pgbackfill_chunk."pgbackfill_1" AND (n < 5 -- small

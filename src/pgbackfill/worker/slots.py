@@ -1,0 +1,67 @@
+"""What a lane keeps when it goes from one range of a job to the next."""
+
+from __future__ import annotations
+
+from pgbackfill.control.controller import Controller
+from pgbackfill.database.link import Link
+from pgbackfill.jobs.job import Job
+
+from .context import Context
+from .holds import JobHolds
+from .rate import Rate
+
+
+class Slot:
+    """Connection, chunk size and pace, rows per second; and the holds that it shares with the job's other lanes."""
+
+    def __init__(self, context: Context, job: Job, holds: JobHolds) -> None:
+        self.controller = Controller(context.governor, job.pacing(context.settings.pacing))
+        self.link = Link(context.connect_work)
+        self.rate = Rate(now=context.now())
+        self.holds = holds
+
+
+class Slots:
+    """The slots that no lane uses at the moment, by job."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._idle: dict[int, list[Slot]] = {}
+        self._holds: dict[int, JobHolds] = {}
+        self._closed = False
+
+    @property
+    def jobs(self) -> set[int]:
+        """Ids of the jobs on which a lane of this daemon has just ended."""
+        return {job_id for job_id, idle in self._idle.items() if idle}
+
+    def take(self, job: Job) -> Slot:
+        """A slot that has worked on the job before, or a new one."""
+        idle = self._idle.get(job.id)
+        if idle:
+            slot = idle.pop()
+            slot.controller.update(job.pacing(self._context.settings.pacing))
+            return slot
+        holds = self._holds.setdefault(job.id, JobHolds(job.name, self._context.metrics))
+        return Slot(self._context, job, holds)
+
+    async def give_back(self, job: Job, slot: Slot) -> None:
+        """Its lane has ended; the next range may come at once, so the connection stays open."""
+        if self._closed:
+            await slot.link.close()
+        else:
+            self._idle.setdefault(job.id, []).append(slot)
+
+    async def tidy(self) -> None:
+        """After ranges were handed out: closes connections for which there was none; forgets jobs that have ended."""
+        for slot in [slot for idle in self._idle.values() for slot in idle]:
+            await slot.link.close()
+        at_work = {lane.job.id for lane in self._context.lanes.values()}
+        for job_id in self._holds.keys() - self._context.jobs.keys() - at_work:
+            del self._holds[job_id]
+            self._idle.pop(job_id, None)
+
+    async def close(self) -> None:
+        """From now on slots are closed when they are given back."""
+        self._closed = True
+        await self.tidy()
