@@ -21,7 +21,7 @@ from benchmarks.harness.report import facts as facts_text
 from . import plot, report
 from .courses import COURSES, DAEMON, NOBODY, Course
 from .figures import Figures, Standing, figures
-from .foreground import ForegroundFailed, most_per_second
+from .foreground import missing, most_per_second
 from .policies import GRID, POLICIES
 from .run import Run, one_run
 from .stage import Stage
@@ -107,10 +107,9 @@ async def measure(args: argparse.Namespace) -> None:
 
 def main() -> None:
     args = _arguments()
-    try:
-        anyio.run(measure, args)
-    except* ForegroundFailed as failed:
-        sys.exit(str(failed.exceptions[0]))
+    if missing():
+        sys.exit("The race needs the program pgbench; it comes with Postgres's server packages.")
+    anyio.run(measure, args)
 
 
 if __name__ == "__main__":

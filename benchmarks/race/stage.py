@@ -72,6 +72,7 @@ class Stage:
     async def build(cls) -> AsyncIterator[Stage]:
         """The servers, for as long as the context lasts."""
         async with anyio.create_task_group() as tasks, contextlib.AsyncExitStack() as stack:
+            stack.callback(tasks.cancel_scope.cancel)  # last: the link outlives the servers
             create = partial(Server.create, Binaries.find(MAJOR), SETTINGS)
             primary = stack.enter_context(await anyio.to_thread.run_sync(create))
             link = Link(primary.port)
@@ -87,7 +88,6 @@ class Stage:
                 "INSERT INTO heartbeat VALUES (true, now())"
             )
             yield cls(primary, replica, link, *connections)
-            tasks.cancel_scope.cancel()
 
     async def load(self, rows: int, filler_bytes: int) -> None:
         """The template that every run of a course is a copy of, pgbackfill's schema included."""
@@ -103,7 +103,7 @@ class Stage:
     async def fresh(self) -> None:
         """A new copy, on both servers; by files, so that the standby makes its own and nothing crosses the link."""
         self.link.rate = None
-        await self.postgres.execute(f"DROP DATABASE IF EXISTS {RUN}")
+        await self.postgres.execute(f"DROP DATABASE IF EXISTS {RUN} WITH (FORCE)")
         await self.postgres.execute(f"CREATE DATABASE {RUN} TEMPLATE {TEMPLATE} STRATEGY FILE_COPY")
         await self.caught_up()
 
