@@ -66,6 +66,7 @@ class Metrics:
         self._progress = self._gauge("progress_ratio", "Share of a job that is done", "job")
         self._eta = self._gauge("eta_seconds", "Time until a job ends, lower and upper bound", "job", "bound")
         self._status = self._gauge("job_status", "1 for the status that a job has", "job", "status")
+        self._throttle = self._gauge("throttle_ratio", "Share of its pace that a job makes; 1: not throttled", "job")
         self._retries = self._counter("retries", "Chunks that were rolled back and tried again", "sqlstate")
 
         for outcome in Outcome:
@@ -163,10 +164,15 @@ class Metrics:
         for bound, value in (("low", eta_low_s), ("high", eta_high_s)):
             self._eta.labels(name, bound).set(math.nan if value is None else value)
 
+    def throttle(self, name: str, ratio: float) -> None:
+        """The share of its pace that people leave a job; call `job` for it as well."""
+        if name in self._values.get("job", ()):
+            self._throttle.labels(name).set(ratio)
+
     def forget(self, job: str) -> None:
         """Removes a finished job's series and whatever hold it had."""
         self.hold(job, None)
-        for metric in (self._status, self._progress, self._eta):
+        for metric in (self._status, self._progress, self._eta, self._throttle):
             metric.remove_by_labels({"job": job})
         self._values.get("job", set()).discard(job)
 

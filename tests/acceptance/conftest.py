@@ -110,6 +110,11 @@ class Daemon:
     async def post(self, path: str, **headers: str) -> tuple[int, str]:
         return await self._http(path, b"", headers)
 
+    async def post_json(self, path: str, content: object) -> tuple[int, Any]:
+        """The status and the decoded answer."""
+        status, text = await self._http(path, json.dumps(content).encode(), {})
+        return status, json.loads(text)
+
     async def _http(self, path: str, data: bytes | None, headers: dict[str, str]) -> tuple[int, str]:
         url = f"http://127.0.0.1:{await self.port()}{path}"
         headers = {name.replace("_", "-"): value for name, value in headers.items()}

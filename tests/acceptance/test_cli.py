@@ -58,7 +58,7 @@ async def test_a_job_from_enqueue_to_cancel(shell: Shell) -> None:
     (listed,) = shell.json("status")
     assert (listed["name"], listed["status"], listed["desired_state"]) == ("users-email", "queued", "run")
     assert shell.json("pause", "users-email")["desired_state"] == "pause"
-    assert shell("resume", "users-email") == "users-email: wanted run, queued now.\n"
+    assert shell("resume", "users-email") == "users-email is queued; a daemon goes on with it as soon as it is free.\n"
     one = shell.json("status", "users-email")
     assert (one["table_name"], one["options"], one["priority"]) == ("public.users", {"chunk_max_rows": 500}, 3)
     assert (one["ranges"], one["quarantine"]) == ([], [])

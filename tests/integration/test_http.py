@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from pgbackfill.http import create_app, serve
 from pgbackfill.metrics import Metrics
 from pgbackfill.settings import HttpSettings
 from pgbackfill.worker.pauses import Pauses
+from pgbackfill.worker.throttle import Throttle
 
 TOKEN = "correct-horse-battery"
 
@@ -32,6 +33,8 @@ class Plane:
         self.desired = "run"
         self.down: str | None = None
         self.broken = False
+        self.limit = Throttle()
+        self.asked: object = None
 
     def row(self) -> dict[str, Any]:
         return {
@@ -53,19 +56,40 @@ class Plane:
     async def job(self, name: str) -> dict[str, Any] | None:
         return self.row() if name == "users-email" else None
 
-    async def command(self, name: str, action: str) -> dict[str, Any]:
+    async def command(self, name: str, action: str, *, duration: timedelta | None = None) -> dict[str, Any]:
         if name != "users-email":
             raise LookupError(name)
         if action == "retry":
             raise UsageError("The job users-email is running; only a failed or cancelled job can be tried again.")
         self.desired = {"pause": "pause", "resume": "run", "cancel": "cancel"}[action]
+        self.asked = duration
+        return self.row()
+
+    async def throttle_job(self, name: str, ratio: float, duration: timedelta) -> dict[str, Any]:
+        if name != "users-email":
+            raise LookupError(name)
+        self.asked = (ratio, duration)
+        return self.row()
+
+    async def unthrottle_job(self, name: str) -> dict[str, Any]:
+        self.asked = "unthrottle"
         return self.row()
 
     def signals(self) -> list[dict[str, Any]]:
         return [{"name": "replica_lag", "value": float("nan"), "level": "unknown"}]
 
-    def pause(self, holder: str) -> object:
+    def pause(self, holder: str, duration: timedelta | None = None) -> object:
+        self.asked = duration
         return self.pauses.pause(holder)
+
+    def throttle(self, ratio: float, duration: timedelta) -> None:
+        self.limit.begin(ratio, duration.total_seconds())
+
+    def unthrottle(self) -> bool:
+        return self.limit.end()
+
+    def throttled(self) -> dict[str, Any]:
+        return {"throttle_ratio": self.limit.ratio, "throttle_seconds_left": self.limit.until}
 
     def resume(self, holder: str) -> object:
         return self.pauses.resume(holder)
@@ -282,3 +306,57 @@ async def test_cancelling_closes_the_port_even_with_an_open_connection() -> None
     await stream.aclose()
     with pytest.raises(OSError, match=r"failed|refused"):
         await anyio.connect_tcp("127.0.0.1", port)
+
+
+async def test_a_job_is_throttled_and_paused_for_a_while() -> None:
+    plane = Plane()
+    async with listening(plane) as client:
+        for path, body, asked in (
+            ("throttle", {"ratio": 0.5, "for": "30m"}, (0.5, timedelta(minutes=30))),
+            ("unthrottle", {}, "unthrottle"),
+            ("pause", {"for": "1h30m"}, timedelta(minutes=90)),
+            ("pause", {}, None),
+        ):
+            response = await client.post(f"/api/v1/jobs/users-email/{path}", json=body)
+            assert response.status_code == 200, response.text
+            assert plane.asked == asked
+        response = await client.post("/api/v1/jobs/unknown/throttle", json={"ratio": 0.5, "for": "30m"})
+        assert response.status_code == 404
+
+
+async def test_the_process_is_throttled_and_paused_for_a_while() -> None:
+    plane = Plane()
+    async with listening(plane) as client:
+        response = await client.post("/api/v1/throttle", json={"ratio": 0.25, "for": "90s"})
+        assert response.json() == {"throttle_ratio": 0.25, "throttle_seconds_left": 90.0}
+        assert (await client.get("/")).json()["throttle_ratio"] == 0.25
+        assert (await client.post("/api/v1/unthrottle", json={})).json()["throttle_ratio"] == 1.0
+        assert (await client.post("/api/v1/pause", json={"for": "2h"})).json() == {"paused_by": ["http"]}
+        assert plane.asked == timedelta(hours=2)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "says"),
+    [
+        ("throttle", {"ratio": 0, "for": "30m"}, "use pause"),
+        ("throttle", {"ratio": 1, "for": "30m"}, "below 1"),
+        ("throttle", {"ratio": True, "for": "30m"}, "below 1"),
+        ("throttle", {"ratio": "0.5", "for": "30m"}, "must be a number"),
+        ("throttle", {"ratio": 0.5}, '"for": "30m"'),
+        ("throttle", {"ratio": 0.5, "for": 30}, "must be a text"),
+        ("throttle", {"ratio": 0.5, "for": "soon"}, "90s, 30m, 2h"),
+        ("pause", {"until": "noon"}, '"for" only'),
+        ("pause", {"for": "0s"}, "above 0"),
+        ("resume", {"for": "1h"}, "takes no fields"),
+        ("pause", [], "not a JSON object"),
+    ],
+)
+async def test_wrong_fields_get_a_sentence(path: str, body: object, says: str) -> None:
+    plane = Plane()
+    async with listening(plane) as client:
+        for prefix in ("/api/v1/jobs/users-email", "/api/v1"):
+            response = await client.post(f"{prefix}/{path}", json=body)
+            assert response.status_code == 400
+            assert says in response.json()["error"]
+    assert plane.asked is None
+    assert plane.paused_by() == ()

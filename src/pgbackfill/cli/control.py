@@ -1,4 +1,4 @@
-"""`pgbackfill pause`, `resume`, `cancel`, `retry`."""
+"""`pgbackfill pause`, `resume`, `cancel`, `retry`, `throttle`."""
 
 from __future__ import annotations
 
@@ -8,19 +8,29 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pgbackfill.cli.common import Config, Database, Json, say_json, settings_of, with_database
+from pgbackfill.durations import parse_duration
+from pgbackfill.errors import UsageError
 
 if TYPE_CHECKING:
     from pgbackfill.database.reports import Action
     from pgbackfill.database.types import Connection
 
+Lasting = Annotated[
+    str | None, typer.Option("--for", metavar="DURATION", help="How long, as in 90s, 30m, 2h.", show_default=False)
+]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the job.", show_default=False)]
 
 
 def pause(
-    context: typer.Context, name: Name, config: Config = None, dsn: Database = None, as_json: Json = False
+    context: typer.Context,
+    name: Name,
+    lasting: Lasting = None,
+    config: Config = None,
+    dsn: Database = None,
+    as_json: Json = False,
 ) -> None:
-    """Pause a job at its next chunk boundary."""
-    _command(context, name, "pause", config, dsn, as_json)
+    """Pause a job at its next chunk boundary, for a while or until somebody resumes it."""
+    _command(context, name, "pause", config, dsn, as_json, lasting)
 
 
 def resume(
@@ -44,16 +54,63 @@ def retry(
     _command(context, name, "retry", config, dsn, as_json)
 
 
-def _command(
-    context: typer.Context, name: str, action: Action, config: Path | None, dsn: str | None, as_json: bool
+def throttle(
+    context: typer.Context,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="Name of the job; without: every job.", show_default=False)
+    ] = None,
+    ratio: Annotated[
+        float | None, typer.Option("--ratio", help="Share of the pace, as in 0.5 for half.", show_default=False)
+    ] = None,
+    lasting: Lasting = None,
+    off: Annotated[bool, typer.Option("--off", help="End the throttle; without NAME every throttle.")] = False,
+    config: Config = None,
+    dsn: Database = None,
+    as_json: Json = False,
 ) -> None:
+    """Let a job, or every job of the database, make only a share of its pace for a while."""
+    from pgbackfill.cli import words
     from pgbackfill.database import reports
 
+    if off == (ratio is not None or lasting is not None) or (not off and (ratio is None or lasting is None)):
+        raise UsageError("Say what share of the pace and for how long, as in --ratio 0.5 --for 30m; or say --off.")
+    duration = None if lasting is None else parse_duration(lasting)
+
+    async def work(connection: Connection) -> tuple[Any, dict[str, Any] | None]:
+        if ratio is None or duration is None:
+            done: Any = await reports.unthrottle(connection, name)
+        else:
+            done = await reports.throttle(connection, name, ratio, duration)
+        return done, None if name is None else await reports.progress_of(connection, name)
+
+    done, job = with_database(settings_of(context, config, dsn), work)
+    if as_json:
+        say_json(job or ({"ended": done} if off else {"throttle_ratio": ratio, "throttle_until": done}))
+    elif off:
+        typer.echo(words.unthrottled(job, done))
+    else:
+        typer.echo(words.throttled(job, ratio or 0.0, done))
+
+
+def _command(
+    context: typer.Context,
+    name: str,
+    action: Action,
+    config: Path | None,
+    dsn: str | None,
+    as_json: bool,
+    lasting: str | None = None,
+) -> None:
+    from pgbackfill.cli import words
+    from pgbackfill.database import reports
+
+    duration = None if lasting is None else parse_duration(lasting)
+
     async def work(connection: Connection) -> dict[str, Any]:
-        return await reports.command(connection, name, action)
+        return await reports.command(connection, name, action, duration=duration)
 
     job = with_database(settings_of(context, config, dsn), work)
     if as_json:
         say_json(job)
     else:
-        typer.echo(f"{name}: wanted {job['desired_state']}, {job['status']} now.")
+        typer.echo(words.told(job))

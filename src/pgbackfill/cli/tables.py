@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pgbackfill.cli.words import clock, percent
 from pgbackfill.redact import redact
 from pgbackfill.screen.words import duration
 
@@ -56,19 +57,27 @@ def _summary(row: Mapping[str, Any]) -> tuple[str, ...]:
     status = str(row["status"])
     wanted = {"run": "", "pause": "paused", "cancel": "cancelled"}[row["desired_state"]]
     finished = status in ("succeeded", "failed", "cancelled")
-    why = row["hold_reason"] or (f"to be {wanted}" if wanted and wanted != status and not finished else "")
+    why = row["hold_reason"] or (f"asked to be {wanted}" if wanted and wanted != status and not finished else "")
+    if row["throttle_ratio"] is not None:
+        at_most = f"throttled to {percent(row['throttle_ratio'])} until {clock(row['throttle_until'])}"
+        why = f"{why}; {at_most}" if why else at_most
+    if row["pause_until"] is not None and not finished:
+        why = f"{why}{'; ' if why else ''}until {clock(row['pause_until'])}"
     if row["rows_quarantined"]:
         why = f"{row['rows_quarantined']:,} quarantined{'; ' if why else ''}{why}"
     return (
         str(row["name"]), status, f"{row['percent']:.2f}", f"{row['rows_scanned']:,}", f"{row['rows_changed']:,}",
         "" if row["rows_per_second"] is None else f"{row['rows_per_second']:,.0f}",
-        _left(row["eta_low"], row["eta_high"]), redact(why),
+        _left(row), redact(why),
     )  # fmt: skip
 
 
-def _left(low: timedelta | None, high: timedelta | None) -> str:
+def _left(row: Mapping[str, Any]) -> str:
+    """How long it takes yet; while nothing moves nobody can say."""
+    low, high = row["eta_low"], row["eta_high"]
     if low is None or high is None:
-        return ""
+        held = row["status"] == "paused" or (row["status"] == "running" and row["hold_reason"] is not None)
+        return "held, no estimate" if held else ""
     first, last = duration(low.total_seconds()), duration(high.total_seconds())
     return first if first == last else f"{first} to {last}"
 

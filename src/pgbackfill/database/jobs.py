@@ -42,6 +42,11 @@ async def start_next(connection: Connection) -> str | None:
     return row["name"] if row is not None else None
 
 
+async def expire(connection: Connection) -> list[str]:
+    """Ends pauses and throttles whose time is over; names of the jobs that go on."""
+    return [row["name"] for row in await connection.fetch(_sql("expire"))]
+
+
 async def active(connection: Connection) -> list[Job]:
     """Every running job, most urgent first."""
     return [_job(row) for row in await connection.fetch(_sql("active_jobs"))]
@@ -57,9 +62,12 @@ async def fail(connection: Connection, job_id: int, error: str) -> bool:
     return await connection.fetchval(_sql("fail_job"), job_id, error) is not None
 
 
-async def pause_by_breaker(connection: Connection, job_id: int, reason: str) -> None:
-    """Asks for a pause in the job's own name; the progress view says why until somebody resumes it."""
-    await connection.execute(_sql("pause_by_breaker"), job_id, reason)
+async def pause_itself(connection: Connection, job_id: int, event: str, reason: str) -> bool:
+    """Pauses a running job in its own name; the progress view says why until somebody resumes it.
+
+    False where somebody has locked the job or has told it something else meanwhile.
+    """
+    return await connection.fetchval(_sql("pause_itself"), job_id, event, reason) is not None
 
 
 async def set_wait_reason(connection: Connection, job_id: int, reason: str | None) -> None:
@@ -106,4 +114,6 @@ def _job(row: asyncpg.Record) -> Job:
         status=row["status"],
         desired_state=row["desired_state"],
         prepared=row["prepared"],
+        throttle_ratio=row["throttle_ratio"] or 1.0,
+        throttle_until=row["throttle_until"].isoformat() if row["throttle_until"] else None,
     )

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
 import asyncpg
@@ -85,17 +85,39 @@ async def job(connection: Connection, name: str) -> dict[str, Any]:
     return found | head[0] | parts
 
 
-async def command(connection: Connection, name: str, action: Action) -> dict[str, Any]:
-    """Pauses, resumes, cancels or retries; the job's row of `pgbackfill.progress` afterwards.
+async def command(
+    connection: Connection, name: str, action: Action, *, duration: timedelta | None = None
+) -> dict[str, Any]:
+    """Pauses (for a `duration`, or until somebody resumes), resumes, cancels or retries.
 
-    Raises UnknownJob, and UsageError where the job cannot do that now.
+    Answers the job's row of `pgbackfill.progress` afterwards. Raises UnknownJob, and UsageError where the job cannot do
+    that now.
     """
+    await _told(connection, action, name, *([duration] if action == "pause" else []))
+    return await progress_of(connection, name)
+
+
+async def throttle(connection: Connection, name: str | None, ratio: float, duration: timedelta) -> datetime:
+    """Lets a job (None: every job of the database) make this share of its pace; answers when that ends.
+
+    Raises UnknownJob, and UsageError where ratio or duration is wrong or the job is finished.
+    """
+    ends: datetime = await _told(connection, "throttle", name, ratio, duration)
+    return ends
+
+
+async def unthrottle(connection: Connection, name: str | None) -> int:
+    """Ends the throttle of a job (None: every throttle in the database); how many there were. Raises UnknownJob."""
+    ended: int = await _told(connection, "unthrottle", name)
+    return ended
+
+
+async def _told(connection: Connection, query: str, name: str | None, *values: object) -> Any:
     with translated():
         try:
-            await connection.fetchval(_sql(action), name)
+            return await connection.fetchval(_sql(query), name, *values)
         except asyncpg.NoDataFoundError:
             raise UnknownJob(f"There is no job {name!r}; `pgbackfill status` lists them.") from None
-    return await progress_of(connection, name)
 
 
 async def enqueue(connection: Connection, job: NewJob) -> int | None:

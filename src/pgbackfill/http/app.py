@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
-from typing import cast
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar, cast
 
 import anyio
 from starlette.applications import Starlette
@@ -19,12 +19,13 @@ from pgbackfill.database.link import UNREACHABLE
 from pgbackfill.database.reports import ACTIONS, Action
 from pgbackfill.errors import DatabaseUnavailable, UsageError
 from pgbackfill.http.answers import answer, refusal
+from pgbackfill.http.fields import no_fields, pause_fields, throttle_fields
 from pgbackfill.http.guard import SAFE_METHODS, Guard
 from pgbackfill.http.plane import ControlPlane
 from pgbackfill.logs import get_logger
 from pgbackfill.settings import HttpSettings
 
-# Nothing that is posted needs more than an empty object.
+# Nothing that is posted needs more than an object with two fields.
 BODY_MOST_BYTES = 16_384
 # A client that sends its body slower than this is not one that pauses a job.
 BODY_TIMEOUT_S = 5.0
@@ -32,6 +33,7 @@ BODY_TIMEOUT_S = 5.0
 DATABASE_TIMEOUT_S = 5.0
 
 Endpoint = Callable[[Request], Awaitable[Response]]
+T = TypeVar("T")
 log = get_logger()
 
 
@@ -40,7 +42,15 @@ def create_app(plane: ControlPlane, settings: HttpSettings) -> ASGIApp:
 
     async def index(request: Request) -> Response:
         links = ["/metrics", "/healthz", "/readyz", "/api/v1/jobs", "/api/v1/signals"]
-        return answer({"name": "pgbackfill", "version": __version__, "paused_by": plane.paused_by(), "links": links})
+        return answer(
+            {
+                "name": "pgbackfill",
+                "version": __version__,
+                "paused_by": plane.paused_by(),
+                **plane.throttled(),
+                "links": links,
+            }
+        )
 
     async def metrics(request: Request) -> Response:
         body, content_type = plane.metrics.render()
@@ -63,10 +73,18 @@ def create_app(plane: ControlPlane, settings: HttpSettings) -> ASGIApp:
 
     async def command(request: Request) -> Response:
         name, action = request.path_params["name"], request.path_params["action"]
-        if action not in ACTIONS:
-            return refusal(404, f"There is no action {action!r}; there are {', '.join(ACTIONS)}.")
+        content = request.state.content
         try:
-            return answer(await plane.command(name, cast("Action", action)))
+            if action == "throttle":
+                return answer(await plane.throttle_job(name, *_given(throttle_fields, content)))
+            if action == "unthrottle":
+                _given(no_fields, content)
+                return answer(await plane.unthrottle_job(name))
+            if action not in ACTIONS:
+                known = ", ".join((*ACTIONS, "throttle", "unthrottle"))
+                return refusal(404, f"There is no action {action!r}; there are {known}.")
+            duration = _given(pause_fields if action == "pause" else no_fields, content)
+            return answer(await plane.command(name, cast("Action", action), duration=duration))
         except LookupError:
             return _no_job(name)
         except UsageError as error:
@@ -76,12 +94,22 @@ def create_app(plane: ControlPlane, settings: HttpSettings) -> ASGIApp:
         return answer({"signals": plane.signals()})
 
     async def pause(request: Request) -> Response:
-        plane.pause("http")
+        plane.pause("http", _given(pause_fields, request.state.content))
         return answer({"paused_by": plane.paused_by()})
 
     async def resume(request: Request) -> Response:
+        _given(no_fields, request.state.content)
         plane.resume("http")
         return answer({"paused_by": plane.paused_by()})
+
+    async def throttle(request: Request) -> Response:
+        plane.throttle(*_given(throttle_fields, request.state.content))
+        return answer(plane.throttled())
+
+    async def unthrottle(request: Request) -> Response:
+        _given(no_fields, request.state.content)
+        plane.unthrottle()
+        return answer(plane.throttled())
 
     routes = [
         *(Route(path, _safely(endpoint), methods=["GET"]) for path, endpoint in (
@@ -90,6 +118,7 @@ def create_app(plane: ControlPlane, settings: HttpSettings) -> ASGIApp:
         )),
         *(Route(path, _safely(endpoint), methods=["POST"]) for path, endpoint in (
             ("/api/v1/jobs/{name}/{action}", command), ("/api/v1/pause", pause), ("/api/v1/resume", resume),
+            ("/api/v1/throttle", throttle), ("/api/v1/unthrottle", unthrottle),
         )),
     ]  # fmt: skip
     app = Starlette(routes=routes, exception_handlers={HTTPException: _http_error})
@@ -129,6 +158,8 @@ def _safely(endpoint: Endpoint) -> Endpoint:
                 return await endpoint(request)
         except TimeoutError:
             return refusal(503, f"The database did not answer within {DATABASE_TIMEOUT_S:g} s.")
+        except _WrongFields as error:
+            return refusal(400, str(error))
         except DatabaseUnavailable as error:
             return refusal(503, str(error))
         except UNREACHABLE:
@@ -159,7 +190,21 @@ async def _check_body(request: Request) -> Response | None:
         content = json.loads(body) if body else {}
     except (ValueError, RecursionError):
         return refusal(400, "The body is not valid JSON; send {}.")
-    return None if content == {} else refusal(400, "This request takes no fields; send {}.")
+    if not isinstance(content, dict):
+        return refusal(400, "The body is not a JSON object; send {}.")
+    request.state.content = content
+    return None
+
+
+class _WrongFields(Exception):
+    """The sentence about a body whose fields are not those that the request takes."""
+
+
+def _given(read: Callable[[Mapping[str, Any]], T], content: Mapping[str, Any]) -> T:
+    try:
+        return read(content)
+    except UsageError as error:
+        raise _WrongFields(str(error)) from error
 
 
 def _no_job(name: str) -> Response:

@@ -32,6 +32,10 @@ class Job:
     status: str = "running"
     desired_state: str = "run"
     prepared: bool = True
+    throttle_ratio: float = 1.0
+    """The share of its pace that people leave the job; 1 where nobody throttles it."""
+    throttle_until: str | None = None
+    """When that ends, in ISO 8601."""
 
     def pacing(self, defaults: PacingOptions) -> PacingOptions:
         """The daemon's pacing options with this job's own on top; null means the default."""

@@ -17,6 +17,7 @@ from pgbackfill.settings import Settings
 
 from .bell import Bell
 from .pauses import Pauses
+from .throttle import Throttle
 
 if TYPE_CHECKING:
     from .lane import Lane
@@ -42,9 +43,11 @@ class Context:
     worked_on: dict[int, str] = field(default_factory=dict)  # roster: names by id, for the exit code
     stopping: bool = False  # stop()
     pauses: Pauses = field(init=False)
+    throttle: Throttle = field(init=False)
 
     def __post_init__(self) -> None:
         self.pauses = Pauses(self.bell.ring)
+        self.throttle = Throttle(self.bell.ring)
 
     def stop(self) -> None:
         """Finish the chunks that run, release the leases, end. A second call cancels the chunks."""

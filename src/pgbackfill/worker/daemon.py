@@ -27,8 +27,15 @@ from .monitor import Monitor
 from .plane import Plane
 from .progress import show_progress
 from .roster import Roster, drained
+from .throttle import end_in_time
 
 log = structlog.get_logger()
+
+NEXT_CONNECTION = frozenset(
+    {"dsn", "work_dsn", "direct_dsn", "pooler", "connect_timeout_s", "password_file", "password_command"}
+)
+NEED_RESTART = frozenset({"replica_dsns", "expected_replicas", "http", "log"})
+"""After SIGHUP: what serves new connections only, and what is made once. Everything else acts at once."""
 
 Serve = Callable[..., Coroutine[Any, Any, None]]
 """`serve(plane, settings, *, task_status)`: answers HTTP until it is cancelled, and says when it listens."""
@@ -64,6 +71,7 @@ async def run(settings: Settings, *, drain: bool, serve: Serve | None = None, re
             background.start_soon(heartbeat.beat, context)
             background.start_soon(Monitor(context, link("monitor")).run)
             background.start_soon(show_progress, context)
+            background.start_soon(end_in_time, context)
             if settings.direct_dsn or settings.pooler != "pgbouncer":
                 background.start_soon(listener.listen, context, link("listen", "direct_dsn"))
             log.info("ready", worker=context.worker_id, version=__version__, drain=drain)
@@ -105,11 +113,19 @@ def _reload(context: Context, reload: Callable[[], Settings]) -> None:
     except UsageError as error:
         log.error("settings not re-read", error=str(error))
         return
+    changed = [
+        name for name in type(settings).model_fields if getattr(settings, name) != getattr(context.settings, name)
+    ]
     context.settings = settings
     context.governor.update(settings.pacing)
     for lane in context.lanes.values():
         lane.update(lane.job)
-    log.info("settings re-read")
+    log.info(
+        "settings re-read",
+        act_now=[name for name in changed if name not in NEXT_CONNECTION | NEED_RESTART],
+        next_connection=[name for name in changed if name in NEXT_CONNECTION],
+        need_restart=[name for name in changed if name in NEED_RESTART],
+    )
 
 
 async def _exit_code(context: Context) -> int:

@@ -98,6 +98,7 @@ class Lane:
         """One decision and what follows from it; False when the range is finished or no longer ours."""
         context = self.context
         reason = context.pauses.reason or self.trouble.reason(now=context.now())
+        self.controller.throttle(min(self.job.throttle_ratio, context.throttle.ratio))
         decision = self.controller.next(now=context.now()) if reason is None else Wait(HELD_POLL_S, reason)
         try:
             if isinstance(decision, RunChunk):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
+from datetime import timedelta
 from typing import Any
 
 import structlog
@@ -41,21 +42,33 @@ class Plane:
             except reports.UnknownJob:
                 return None
 
-    async def command(self, name: str, action: reports.Action) -> Mapping[str, Any]:
+    async def command(
+        self, name: str, action: reports.Action, *, duration: timedelta | None = None
+    ) -> Mapping[str, Any]:
         """Calls `pgbackfill.<action>(name)`. Raises LookupError for an unknown job, UsageError where it cannot."""
-        async with self._database() as connection:
-            try:
-                return await reports.command(connection, name, action)
-            except reports.UnknownJob as error:
-                raise LookupError(name) from error
+        async with self._database_of(name) as connection:
+            return await reports.command(connection, name, action, duration=duration)
+
+    async def throttle_job(self, name: str, ratio: float, duration: timedelta) -> Mapping[str, Any]:
+        """Raises LookupError for an unknown job, UsageError where it cannot be throttled so."""
+        async with self._database_of(name) as connection:
+            await reports.throttle(connection, name, ratio, duration)
+            return await reports.progress_of(connection, name)
+
+    async def unthrottle_job(self, name: str) -> Mapping[str, Any]:
+        """Raises LookupError for an unknown job."""
+        async with self._database_of(name) as connection:
+            await reports.unthrottle(connection, name)
+            return await reports.progress_of(connection, name)
 
     def signals(self) -> Sequence[Mapping[str, Any]]:
         """Every signal with value, limits, age and level."""
         return [asdict(signal) for signal in self._context.governor.signals(self._context.now())]
 
-    def pause(self, holder: str) -> bool:
-        log.info("paused", by=holder)
-        return self._context.pauses.pause(holder)
+    def pause(self, holder: str, duration: timedelta | None = None) -> bool:
+        seconds = None if duration is None else duration.total_seconds()
+        log.info("paused", by=holder, **({} if seconds is None else {"seconds": seconds}))
+        return self._context.pauses.pause(holder, None if seconds is None else self._context.now() + seconds)
 
     def resume(self, holder: str) -> bool:
         changed = self._context.pauses.resume(holder)
@@ -65,6 +78,22 @@ class Plane:
     def paused_by(self) -> Sequence[str]:
         return self._context.pauses.holders
 
+    def throttle(self, ratio: float, duration: timedelta) -> None:
+        log.info("throttled", by="http", ratio=ratio, seconds=duration.total_seconds())
+        self._context.throttle.begin(ratio, self._context.now() + duration.total_seconds())
+
+    def unthrottle(self) -> bool:
+        changed = self._context.throttle.end()
+        if changed:
+            log.info("throttle ended", by="http")
+        return changed
+
+    def throttled(self) -> Mapping[str, Any]:
+        """Share of the pace that this process leaves its jobs, and for how many seconds yet (None: no throttle)."""
+        throttle = self._context.throttle
+        left = None if throttle.until is None else max(0.0, round(throttle.until - self._context.now(), 1))
+        return {"throttle_ratio": throttle.ratio, "throttle_seconds_left": left}
+
     async def readiness(self) -> str | None:
         """None when the database is reachable and its schema current, else why not."""
         try:
@@ -73,6 +102,14 @@ class Plane:
         except DatabaseUnavailable as error:
             return str(error)
         return None
+
+    @asynccontextmanager
+    async def _database_of(self, name: str) -> AsyncIterator[Connection]:
+        async with self._database() as connection:
+            try:
+                yield connection
+            except reports.UnknownJob as error:
+                raise LookupError(name) from error
 
     @asynccontextmanager
     async def _database(self) -> AsyncIterator[Connection]:

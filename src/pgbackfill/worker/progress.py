@@ -46,6 +46,8 @@ async def show_progress(context: Context) -> None:
                     forgotten.add(name)
                 continue
             context.metrics.job(name, row["status"], (row["percent"] or 0) / 100, *(_seconds(row[eta]) for eta in ETA))
+            ratio = 1.0 if row["status"] in FINISHED else min(row["throttle_ratio"] or 1.0, context.throttle.ratio)
+            context.metrics.throttle(name, ratio)
         await anyio.sleep(INTERVAL_S)
 
 

@@ -19,6 +19,7 @@ from .context import Context
 from .lane import Lane
 from .preparation import Preparation
 from .slots import Slots
+from .throttle import tell_throttle
 
 log = structlog.get_logger()
 
@@ -71,6 +72,8 @@ class Roster:
         """One look. Everything here may be done by any daemon at any time, and again."""
         context = self._context
         async with context.control.use() as control:
+            for resumed in await jobs.expire(control):
+                log.info("job resumed", job=resumed, reason="the time of the pause was over")
             for settled, status in await jobs.settle(control):
                 log.info("job " + status, job=settled)
             await self._refresh(control)
@@ -107,6 +110,8 @@ class Roster:
     async def _refresh(self, control: Connection) -> None:
         context = self._context
         before, context.jobs = context.jobs, {job.id: job for job in await jobs.active(control)}
+        for running in context.jobs.values():
+            tell_throttle(before.get(running.id), running)
         for lane in context.lanes.values():
             job = context.jobs.get(lane.job.id)
             if job is not None and job != lane.job:

@@ -193,7 +193,7 @@ class Trouble:
         """Pauses the job, so that a person looks before more rows fail; `resume` lets it go on."""
         lane = self._lane
         async with lane.context.control.use() as control:
-            await jobs.pause_by_breaker(control, lane.job.id, reason)
+            await jobs.pause_itself(control, lane.job.id, "circuit_breaker", reason)
         lane.log.error("job paused by itself", reason=reason)
         lane.context.jobs.pop(lane.job.id, None)
         return True

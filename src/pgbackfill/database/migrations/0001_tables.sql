@@ -37,7 +37,8 @@ CREATE TABLE pgbackfill.jobs (
     claim_xid        xid8,                        -- upper bounds are read once every transaction before it has ended
     prepared_at      timestamptz,                 -- ranges exist from here on
     wait_reason      text,                        -- what an unprepared job waits for, e.g. an old transaction
-    wait_since       timestamptz
+    wait_since       timestamptz,
+    pause_until      timestamptz                  -- when a pause ends by itself; NULL: when somebody resumes the job
 );
 
 CREATE UNIQUE INDEX jobs_one_active_per_table ON pgbackfill.jobs (root_relation)
@@ -77,6 +78,14 @@ CREATE TABLE pgbackfill.ranges (
     UNIQUE (job_id, ordinal)
 ) WITH (fillfactor = 20, autovacuum_vacuum_threshold = 50, autovacuum_vacuum_scale_factor = 0,
         autovacuum_vacuum_cost_delay = 0);
+
+-- Jobs that shall make only a share of their pace for a while. Of several that are in force the lowest ratio counts.
+CREATE TABLE pgbackfill.throttles (
+    job_id  bigint REFERENCES pgbackfill.jobs ON DELETE CASCADE, -- NULL: every job of this database
+    ratio   double precision NOT NULL CHECK (ratio > 0 AND ratio < 1),
+    ends_at timestamptz NOT NULL
+);
+CREATE UNIQUE INDEX throttles_one_per_job ON pgbackfill.throttles (coalesce(job_id, 0));
 
 -- Who did what to a job and when. Append-only.
 CREATE TABLE pgbackfill.events (

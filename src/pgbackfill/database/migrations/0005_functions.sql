@@ -31,12 +31,13 @@ BEGIN
 END $$;
 
 -- Writes desired_state and returns the status: a job that runs takes notice at its next chunk boundary.
-CREATE FUNCTION pgbackfill.want(job_name text, wanted text) RETURNS text
+CREATE FUNCTION pgbackfill.want(job_name text, wanted text, until timestamptz DEFAULT NULL) RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     new_status text;
 BEGIN
-    UPDATE pgbackfill.jobs AS j SET desired_state = wanted WHERE j.name = job_name RETURNING j.status INTO new_status;
+    UPDATE pgbackfill.jobs AS j SET desired_state = wanted, pause_until = until
+    WHERE j.name = job_name RETURNING j.status INTO new_status;
     IF NOT FOUND THEN
         PERFORM pgbackfill.raise_unknown_job(job_name);
     ELSIF wanted = 'run' AND new_status = 'failed' THEN
@@ -45,14 +46,72 @@ BEGIN
     RETURN new_status;
 END $$;
 
-CREATE FUNCTION pgbackfill.pause(name text) RETURNS text
-LANGUAGE sql BEGIN ATOMIC SELECT pgbackfill.want(name, 'pause'); END;
+-- When something ends that begins now and lasts so long.
+CREATE FUNCTION pgbackfill.ends_after(duration interval) RETURNS timestamptz
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF duration IS NULL THEN
+        PERFORM pgbackfill.refuse('duration', 'is missing; say for how long, as in "30 min"');
+    ELSIF NOT (duration > interval '0' AND duration <= interval '10 years') THEN
+        PERFORM pgbackfill.refuse('duration', format('must be above 0 and at most 10 years, not %s', duration));
+    END IF;
+    RETURN clock_timestamp() + duration;
+END $$;
+
+-- With a duration the pause ends by itself: the job goes on then, unless somebody has cancelled it.
+CREATE FUNCTION pgbackfill.pause(name text, duration interval DEFAULT NULL) RETURNS text
+LANGUAGE sql BEGIN ATOMIC
+    SELECT pgbackfill.want(name, 'pause', CASE WHEN duration IS NOT NULL THEN pgbackfill.ends_after(duration) END);
+END;
 
 CREATE FUNCTION pgbackfill.resume(name text) RETURNS text
 LANGUAGE sql BEGIN ATOMIC SELECT pgbackfill.want(name, 'run'); END;
 
 CREATE FUNCTION pgbackfill.cancel(name text) RETURNS text
 LANGUAGE sql BEGIN ATOMIC SELECT pgbackfill.want(name, 'cancel'); END;
+
+-- Lets a job (NULL: every job of this database, those to come included) make only this share of its pace, for so long.
+-- Replaces an earlier throttle of the same job. Returns when it ends.
+CREATE FUNCTION pgbackfill.throttle(name text, ratio double precision, duration interval) RETURNS timestamptz
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    job   record;
+    until timestamptz;
+BEGIN
+    IF throttle.ratio = 0 THEN
+        PERFORM pgbackfill.refuse('ratio', 'must be above 0; use pause to stop a job');
+    ELSIF throttle.ratio IS NULL OR NOT (throttle.ratio > 0 AND throttle.ratio < 1) THEN
+        PERFORM pgbackfill.refuse('ratio', format('must be above 0 and below 1, as in 0.5 for half of the pace, not %s',
+            coalesce(throttle.ratio::text, 'null')));
+    END IF;
+    until := pgbackfill.ends_after(duration);
+    SELECT j.id, j.status INTO job FROM pgbackfill.jobs AS j WHERE j.name = throttle.name;
+    IF throttle.name IS NOT NULL AND NOT FOUND THEN
+        PERFORM pgbackfill.raise_unknown_job(throttle.name);
+    ELSIF job.status IN ('succeeded', 'failed', 'cancelled') THEN
+        RAISE EXCEPTION 'job "%" is %; only a job that is not finished can be throttled', throttle.name, job.status
+            USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    INSERT INTO pgbackfill.throttles (job_id, ratio, ends_at) VALUES (job.id, throttle.ratio, until)
+    ON CONFLICT (coalesce(job_id, 0)) DO UPDATE SET ratio = excluded.ratio, ends_at = excluded.ends_at;
+    RETURN until;
+END $$;
+
+-- Ends the throttle of a job; with NULL every throttle in this database, that of the database itself and those of single
+-- jobs. Returns how many there were.
+CREATE FUNCTION pgbackfill.unthrottle(name text DEFAULT NULL) RETURNS int
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    job   bigint := (SELECT j.id FROM pgbackfill.jobs AS j WHERE j.name = unthrottle.name);
+    ended int;
+BEGIN
+    IF unthrottle.name IS NOT NULL AND job IS NULL THEN
+        PERFORM pgbackfill.raise_unknown_job(unthrottle.name);
+    END IF;
+    DELETE FROM pgbackfill.throttles AS t WHERE unthrottle.name IS NULL OR t.job_id = job;
+    GET DIAGNOSTICS ended = ROW_COUNT;
+    RETURN ended;
+END $$;
 
 -- Queues a failed or cancelled job again. Cursor and counts stay, so it goes on where it stopped; quarantined rows
 -- stay listed. With its owner's rights, because enqueuers may not write status; only they may call it.

@@ -26,7 +26,10 @@ SELECT
     h.hold_since,
     r.worker,
     j.started_at,
-    j.finished_at
+    j.finished_at,
+    t.ratio AS throttle_ratio,
+    t.ends_at AS throttle_until,
+    j.pause_until
 FROM pgbackfill.jobs AS j
 CROSS JOIN LATERAL (
     SELECT
@@ -60,4 +63,11 @@ CROSS JOIN LATERAL (
            r.rows_left * r.active_ms / 1000 / nullif(r.rows_scanned, 0) AS active_s,
            r.rows_left * extract(epoch FROM clock_timestamp() - j.started_at)::double precision
                / nullif(r.rows_scanned, 0) AS overall_s
-) AS e;
+) AS e
+LEFT JOIN LATERAL (
+    SELECT n.ratio, n.ends_at FROM pgbackfill.throttles AS n
+    WHERE (n.job_id = j.id OR n.job_id IS NULL) AND n.ends_at > clock_timestamp()
+      AND j.status IN ('queued', 'running', 'paused', 'verifying')
+    ORDER BY n.ratio, n.ends_at DESC
+    LIMIT 1
+) AS t ON true;

@@ -32,6 +32,7 @@ BEGIN
     job.prepared_at := NULL;
     job.wait_reason := NULL;
     job.wait_since := NULL;
+    job.pause_until := NULL;
     -- A second run of a migration: the unique index settles it, by an error or by ON CONFLICT. Should the other row
     -- vanish meanwhile, jobs_checked refuses this one.
     IF EXISTS (SELECT FROM pgbackfill.jobs AS j WHERE j.name = job.name) THEN
@@ -161,6 +162,13 @@ BEGIN
             PERFORM pgbackfill.refuse_finished(OLD.name, OLD.status);
         END IF;
         NEW := pgbackfill.settled(NEW);
+    END IF;
+    IF NEW.desired_state <> 'pause' THEN
+        NEW.pause_until := NULL;
+        IF OLD.desired_state = 'pause' THEN  -- nor is it paused by itself any more
+            NEW.wait_reason := NULL;
+            NEW.wait_since := NULL;
+        END IF;
     END IF;
     RETURN NEW;
 END $$;

@@ -38,8 +38,10 @@ GRANT EXECUTE ON FUNCTION pgbackfill.assert_finished(text), pgbackfill.raise_unk
 GRANT SELECT,
       INSERT (name, table_name, operation, set_clause, from_clause, where_clause, statement, target_table, handler,
               params, key_columns, from_key, to_key, session_settings, options, priority, run_after, desired_state),
-      UPDATE (desired_state, options, priority, run_after)
+      UPDATE (desired_state, options, priority, run_after, pause_until)
     ON pgbackfill.jobs TO pgbackfill_enqueuer;
+-- Whoever may pause may throttle.
+GRANT SELECT, INSERT, UPDATE, DELETE ON pgbackfill.throttles TO pgbackfill_enqueuer;
 GRANT EXECUTE ON FUNCTION pgbackfill.retry(text) TO pgbackfill_enqueuer;
 -- The check runs with the enqueuer's rights, so its functions lend none.
 DO $$

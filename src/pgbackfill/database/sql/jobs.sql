@@ -19,9 +19,9 @@ WITH ready AS (
 ), moved AS (
     UPDATE pgbackfill.jobs j
        SET status = ready.next,
-           -- Why the circuit breaker paused it; everything else that a job waited for ends here.
-           wait_reason = CASE WHEN ready.next = 'paused' AND j.wait_reason ~ '^circuit_breaker' THEN j.wait_reason END,
-           wait_since = CASE WHEN ready.next = 'paused' AND j.wait_reason ~ '^circuit_breaker' THEN j.wait_since END,
+           -- Why it paused itself; everything else that a job waited for ends here.
+           wait_reason = CASE WHEN ready.next = 'paused' AND j.wait_reason ~ '^(circuit_breaker|throughput)' THEN j.wait_reason END,
+           wait_since = CASE WHEN ready.next = 'paused' AND j.wait_reason ~ '^(circuit_breaker|throughput)' THEN j.wait_since END,
            finished_at = CASE WHEN ready.next = 'paused' THEN NULL ELSE clock_timestamp() END
       FROM ready
      WHERE j.id = ready.id AND ready.next IS NOT NULL
@@ -45,6 +45,21 @@ WITH ready AS (
 )
 SELECT id, name, status FROM moved;
 
+-- name: expire
+-- Ends pauses and throttles whose time is over; answers the jobs that go on.
+WITH unthrottled AS (
+    DELETE FROM pgbackfill.throttles
+     WHERE coalesce(job_id, 0) IN (SELECT coalesce(job_id, 0) FROM pgbackfill.throttles
+                                    WHERE ends_at <= clock_timestamp() FOR UPDATE SKIP LOCKED)
+)
+UPDATE pgbackfill.jobs
+   SET desired_state = 'run'
+ WHERE id IN (SELECT id FROM pgbackfill.jobs
+               WHERE status IN ('queued', 'running', 'paused', 'verifying') AND desired_state = 'pause'
+                 AND pause_until <= clock_timestamp()
+                 FOR UPDATE SKIP LOCKED)
+RETURNING name;
+
 -- name: start_job
 -- Takes the next due job whose table is free. Its transaction id is what upper bounds wait for.
 UPDATE pgbackfill.jobs
@@ -62,8 +77,12 @@ RETURNING id, name;
 -- Every job that a daemon may have to do something about.
 SELECT id, name, table_name, operation, relation, key_columns, set_clause, from_clause, where_clause, statement,
        from_key, to_key, session_settings::text AS session_settings, options::text AS options, search_path, time_zone,
-       status, desired_state, prepared_at IS NOT NULL AS prepared
+       status, desired_state, prepared_at IS NOT NULL AS prepared, throttle.ratio AS throttle_ratio,
+       throttle.ends_at AS throttle_until
   FROM pgbackfill.jobs
+  LEFT JOIN LATERAL (SELECT t.ratio, t.ends_at FROM pgbackfill.throttles t
+                      WHERE (t.job_id = jobs.id OR t.job_id IS NULL) AND t.ends_at > clock_timestamp()
+                      ORDER BY t.ratio, t.ends_at DESC LIMIT 1) AS throttle ON true
  WHERE status = 'running'
  ORDER BY priority DESC, id;
 
@@ -108,14 +127,17 @@ UPDATE pgbackfill.jobs
  WHERE id = $1 AND status IN ('running', 'verifying')
 RETURNING id;
 
--- name: pause_by_breaker
+-- name: pause_itself
+-- With an event and the reason; resumed like any other pause.
 WITH paused AS (
-    UPDATE pgbackfill.jobs SET desired_state = 'pause', wait_reason = $2, wait_since = clock_timestamp()
-     WHERE id = $1 AND status = 'running' AND desired_state = 'run'
+    UPDATE pgbackfill.jobs SET desired_state = 'pause', wait_reason = $3, wait_since = clock_timestamp()
+     WHERE id = (SELECT id FROM pgbackfill.jobs WHERE id = $1 AND status = 'running' AND desired_state = 'run'
+                    FOR UPDATE SKIP LOCKED)
  RETURNING id
 )
 INSERT INTO pgbackfill.events (job_id, event, detail)
-SELECT id, 'circuit_breaker', jsonb_build_object('reason', $2::text) FROM paused;
+SELECT id, $2, jsonb_build_object('reason', $3::text) FROM paused
+RETURNING job_id;
 
 -- name: note_event
 INSERT INTO pgbackfill.events (job_id, event, detail) VALUES ($1, $2, $3::text::jsonb);

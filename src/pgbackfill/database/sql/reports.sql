@@ -29,7 +29,7 @@ SELECT sqlstate, count(*) AS rows, max(at) AS latest FROM pgbackfill.quarantine 
 GROUP BY sqlstate ORDER BY count(*) DESC, sqlstate
 
 -- name: pause
-SELECT pgbackfill.pause($1)
+SELECT pgbackfill.pause($1, $2)
 
 -- name: resume
 SELECT pgbackfill.resume($1)
@@ -39,6 +39,13 @@ SELECT pgbackfill.cancel($1)
 
 -- name: retry
 SELECT pgbackfill.retry($1)
+
+-- name: throttle
+-- No name: every job of the database.
+SELECT pgbackfill.throttle($1, $2, $3)
+
+-- name: unthrottle
+SELECT pgbackfill.unthrottle($1)
 
 -- name: enqueue
 -- No row: a job of that name exists, and a migration that runs twice has lost nothing.

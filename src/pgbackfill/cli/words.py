@@ -1,0 +1,56 @@
+"""What is so and what was asked, in one sentence for a person at night."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+
+def told(job: Mapping[str, Any]) -> str:
+    """What a job does now that it was told to run, pause or be cancelled; `job` is its row of the progress view."""
+    name, status, until = job["name"], job["status"], job["pause_until"]
+    match job["desired_state"], status:
+        case "pause", "paused":
+            return f"{name} is paused {f'until {clock(until)}, then it goes on' if until else 'until it is resumed'}."
+        case "pause", "running" | "verifying":
+            then = f", and goes on at {clock(until)}" if until else ""
+            return f"{name} is still running; it pauses when the current chunk has ended{then}."
+        case "cancel", "running" | "verifying":
+            return f"{name} is still running; it is cancelled when the current chunk has ended."
+        case "cancel", "cancelled":
+            return f"{name} is cancelled; what it had done stays done."
+        case "run", "queued":
+            return f"{name} is queued; a daemon goes on with it as soon as it is free."
+        case _:
+            return f"{name} is {status if status != 'succeeded' else 'done'}."
+
+
+def throttled(job: Mapping[str, Any] | None, ratio: float, until: datetime) -> str:
+    """Of one job, or (None) of every job in the database."""
+    if job is None:
+        return f"Every job of this database makes {percent(ratio)} of its pace until {clock(until)}."
+    lower = job["throttle_ratio"]
+    said = f"{job['name']} makes {percent(ratio)} of its pace until {clock(until)}"
+    if lower is not None and lower < ratio:
+        return f"{said}, but until {clock(job['throttle_until'])} every job is held to {percent(lower)}."
+    return f"{said}; it is {job['status']} now."
+
+
+def unthrottled(job: Mapping[str, Any] | None, ended: int) -> str:
+    """`ended`: how many throttles there were; `job` is None where all of them were ended."""
+    if job is None:
+        return f"No job of this database is throttled any more ({ended} throttle{'s' if ended != 1 else ''} ended)."
+    said = f"{job['name']} is no longer throttled" if ended else f"{job['name']} had no throttle of its own"
+    if job["throttle_ratio"] is None:
+        return f"{said}."
+    left = f"{percent(job['throttle_ratio'])} of its pace until {clock(job['throttle_until'])}"
+    return f"{said} itself, but every job is, to {left}; `pgbackfill throttle --off` ends that."
+
+
+def percent(ratio: float) -> str:
+    return f"{100 * ratio:g} %"
+
+
+def clock(at: datetime) -> str:
+    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
