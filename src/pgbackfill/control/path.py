@@ -176,12 +176,17 @@ class Path:
         if flow.drain is not None and flow.backlog_bytes > 2 * target_s * flow.drain:
             return  # more is on its way than drains in good time: a queue begins to show
         achieved = max(flow.own, flow.own_now) / flow.throttle
-        # Between two polls an exponent x builds x * t^2 / 2 seconds of queue; keep that below half the soft limit.
+        # Until the next poll, an exponent x builds x * t^2 / 2 seconds of queue unseen: at most half the soft limit.
         blind_s = self.interval_s + 0.1 + self.path_s
-        exponent = min(PROBE_PER_S, soft_s / blind_s**2)
+        exponent = min(PROBE_PER_S, soft_s / blind_s**2) * min(seconds, 10.0)
+        if self._knee < math.inf:
+            # The way up is known, so nothing is lost by short steps: after a lost poll too, one step to f times the
+            # capacity, which builds (f - 1) * t, stays below that.
+            late_s = max(self.interval_s, seconds) + 0.1 + self.path_s
+            exponent = min(exponent, math.log1p(soft_s / 2 / late_s))
         if self.base > 0.9 * self._knee and self._clear_since is not None:
             exponent *= min(1.0, PROBE_ABOVE_KNEE * 2.0 ** min(now - self._clear_since, 10.0))
-        grown = self.base * math.exp(exponent * min(seconds, 10.0))
+        grown = self.base * math.exp(exponent)
         if flow.throttle < 1.0:  # no queue can stand, so nothing above the rate at which one last stood is explored
             grown = max(self.base, min(grown, self._knee))
         self.base = max(min(grown, max(self.base, WINDUP * achieved)), self.floor)

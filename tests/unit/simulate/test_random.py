@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from typing import Any
 
 import pytest
@@ -14,71 +15,72 @@ from pgbackfill.simulate import Result, Scenario, judge, simulate
 from pgbackfill.simulate.run import RECORD_EVERY_S
 from pgbackfill.simulate.servers import DISK_PER_WAL
 
-SECONDS = 10.0
+SECONDS = 20.0
 
 
-def one_of_floats(low: float, high: float) -> st.SearchStrategy[float]:
-    return st.floats(math.log(low), math.log(high)).map(math.exp)
+def log_uniform(rng: random.Random, low: float, high: float) -> float:
+    return math.exp(rng.uniform(math.log(low), math.log(high)))
 
 
-@st.composite
-def scenarios(draw: st.DrawFn) -> Scenario:
+def scenario_of(number: int) -> Scenario:
+    """A random scenario; the same number gives the same one for ever."""
+    rng = random.Random(number)
     replicas: list[dict[str, Any]] = []
-    for index in range(draw(st.integers(0, 3))):
-        capacity = draw(one_of_floats(2e6, 100e6))
+    for index in range(rng.randint(0, 3)):
+        capacity = log_uniform(rng, 2e6, 100e6)
         events = []
-        if draw(st.booleans()):
-            change = draw(one_of_floats(0.25, 4.0))
-            events.append({"at": draw(st.floats(2, 5)), "set": {"capacity_bytes_per_s": capacity * change}})
-        if draw(st.integers(0, 4)) == 0:
-            missing = draw(st.sampled_from(["capacity_bytes_per_s", "connected", "readable"]))
-            events.append({"at": draw(st.floats(2, 5)), "for": draw(st.floats(0.5, 2)), "set": {missing: 0.0}})
+        if rng.random() < 0.5:
+            change = log_uniform(rng, 0.25, 4.0)
+            events.append({"at": rng.uniform(2, 5), "set": {"capacity_bytes_per_s": capacity * change}})
+        if rng.random() < 0.2:
+            missing = rng.choice(["capacity_bytes_per_s", "connected", "readable"])
+            events.append({"at": rng.uniform(2, 5), "for": rng.uniform(0.5, 2), "set": {missing: 0.0}})
         replicas.append(
             {
                 "name": f"replica-{index}",
                 "capacity_bytes_per_s": capacity,
-                "transport_delay_s": draw(st.sampled_from([0.0, 0.0, 0.02, 0.05])),
+                "transport_delay_s": rng.choice([0.0, 0.0, 0.02, 0.05]),
                 "events": events,
             }
         )
     slowest = min((replica["capacity_bytes_per_s"] for replica in replicas), default=20e6)
     options: dict[str, Any] = {
-        "queue_target_s": draw(st.sampled_from([0.1, 0.2, 0.2, 0.4])),
-        "chunk_target_ms": draw(st.sampled_from([10, 100, 100, 300])),
-        "chunk_max_rows": draw(st.sampled_from([1000, 50_000])),
-        "duty_max": draw(st.sampled_from([1.0, 1.0, 0.5, 0.1])),
+        "queue_target_s": rng.choice([0.1, 0.2, 0.2, 0.4]),
+        "chunk_target_ms": rng.choice([10, 100, 100, 300]),
+        "chunk_max_rows": rng.choice([1000, 50_000]),
+        "duty_max": rng.choice([1.0, 1.0, 0.5, 0.1]),
     }
-    if draw(st.integers(0, 4)) == 0:
-        options["max_rows_per_s"] = draw(st.integers(10, 100_000))
-    if draw(st.integers(0, 4)) == 0:
-        options["max_wal_bytes_per_s"] = draw(st.integers(100_000, 50_000_000))
+    if rng.random() < 0.2:
+        options["max_rows_per_s"] = round(log_uniform(rng, 10, 100_000))
+    if rng.random() < 0.2:
+        options["max_wal_bytes_per_s"] = round(log_uniform(rng, 100_000, 50_000_000))
     return Scenario.model_validate(
         {
-            "name": "random",
-            "seed": draw(st.integers(0, 1000)),
+            "name": f"random {number}",
+            "seed": rng.randint(0, 1000),
             "seconds": SECONDS,
             "step_s": 0.05,
             "primary": {
-                "cores": draw(st.sampled_from([2, 4, 16])),
-                "foreground_cores": draw(st.floats(0, 2)),
-                "foreground_wal_bytes_per_s": slowest * 0.25 * draw(st.floats(0, 0.6)),
-                "lock_conflict_ratio": draw(st.sampled_from([0.0, 0.0, 0.1])),
-                "checkpoint_every_s": draw(st.sampled_from([0.0, 0.0, 5.0])),
-                "checkpoint_wal_factor": draw(st.floats(1, 6)),
+                "cores": rng.choice([2, 4, 16]),
+                "foreground_cores": rng.uniform(0, 2),
+                "foreground_wal_bytes_per_s": slowest * 0.25 * rng.uniform(0, 0.6),
+                "lock_conflict_ratio": rng.choice([0.0, 0.0, 0.1]),
+                "checkpoint_every_s": rng.choice([0.0, 0.0, 5.0]),
+                "checkpoint_wal_factor": rng.uniform(1, 6),
             },
             "job": {
-                "row_us": draw(one_of_floats(2, 500)),
-                "row_wal_bytes": draw(one_of_floats(50, 8000)),
-                "changed_ratio": draw(st.sampled_from([1.0, 1.0, 0.3])),
-                "lanes": draw(st.integers(1, 2)),
+                "row_us": log_uniform(rng, 2, 500),
+                "row_wal_bytes": log_uniform(rng, 50, 8000),
+                "changed_ratio": rng.choice([1.0, 1.0, 0.3]),
+                "lanes": rng.randint(1, 2),
                 "options": options,
             },
             "replicas": replicas,
             "sampling": {
-                "interval_s": draw(st.sampled_from([0.1, 0.1, 0.25, 0.5])),
-                "noise": draw(st.sampled_from([0.0, 0.0, 0.3])),
-                "lost_ratio": draw(st.sampled_from([0.0, 0.0, 0.1])),
-                "canary": draw(st.booleans()),
+                "interval_s": rng.choice([0.1, 0.1, 0.25, 0.5]),
+                "noise": rng.choice([0.0, 0.0, 0.3]),
+                "lost_ratio": rng.choice([0.0, 0.0, 0.1]),
+                "canary": rng.random() < 0.5,
             },
         }
     )
@@ -127,13 +129,10 @@ def check_no_starvation(result: Result) -> None:
     assert sum(result.own[tail]) >= 0.2 * sum(possible)
 
 
-@settings(
-    max_examples=500,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
-@given(scenarios())
+# Drawn by number: hypothesis mixes constants of the modules that happen to be loaded into its examples, so that even
+# derandomized ones change with the order of the tests.
+@settings(max_examples=500, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@given(st.integers(0, 999).map(scenario_of))
 def test_any_scenario_holds_its_budgets_and_starves_nobody(scenario: Scenario) -> None:
     result = simulate(scenario)
     check_bounds(result)
