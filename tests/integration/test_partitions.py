@@ -10,7 +10,7 @@ from support.field import Field, eventually
 from support.steps import Steps
 
 from pgbackfill.database import ranges
-from pgbackfill.database.chunk import LeafMoved
+from pgbackfill.database.outcome import LeafMoved
 
 VISITS = """
 CREATE TABLE visits (id int, day date, n int NOT NULL DEFAULT 0, PRIMARY KEY (id, day)) PARTITION BY RANGE (day);

@@ -15,7 +15,8 @@ from support.field import Field, eventually
 from support.steps import Steps
 
 from pgbackfill.control.options import PacingOptions
-from pgbackfill.database.chunk import ChunkTransaction, NotExactlyLocked
+from pgbackfill.database.chunk import ChunkTransaction
+from pgbackfill.database.outcome import NotExactlyLocked
 from pgbackfill.database.types import Connection
 from pgbackfill.keyset.statement import Form
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from enum import StrEnum
 from time import perf_counter
 from typing import Any
 
@@ -20,56 +18,9 @@ from pgbackfill.keyset.reach import Reach
 from pgbackfill.keyset.statement import Change, Form, Statement
 from pgbackfill.keyset.stride import Stride
 
+from .outcome import Backend, ChunkResult, CommitRefused, LeafMoved, NotExactlyLocked, Stage
 from .plans import PlanGuard
 from .types import Connection
-
-
-class CommitRefused(Exception):
-    """COMMIT answered ROLLBACK: the transaction had been aborted without an error that we saw."""
-
-    sqlstate = "40000"
-
-
-class LeafMoved(Exception):
-    """The table behind the claimed range is not the one it was: renamed, detached or dropped."""
-
-
-class NotExactlyLocked(Exception):
-    """The change reached other rows than those that were locked before, or would look at far more: run the chunk
-    again, joined."""
-
-
-class Stage(StrEnum):
-    """What a chunk is at: only where rows are judged or changed can a row be to blame for an error."""
-
-    BEGIN = "begin"
-    FIND = "find"
-    PLAN = "plan"
-    CHANGE = "change"
-    STORE = "store"
-    COMMIT = "commit"
-
-
-@dataclass(frozen=True, slots=True)
-class Backend:
-    """The server process of an open chunk: never named without its transaction, because a pooler, or a crash, may give
-    the process to somebody else. `since` is on the clock of `perf_counter`."""
-
-    pid: int
-    xid: str
-    since: float
-
-
-@dataclass(frozen=True, slots=True)
-class ChunkResult:
-    """What a committed chunk did. `seconds` is the whole transaction; `stop` is a desired state other than `run`."""
-
-    rows_scanned: int
-    rows_changed: int
-    wal_bytes: int
-    seconds: float
-    finished: bool
-    stop: str | None = None
 
 
 class ChunkTransaction:
@@ -92,6 +43,8 @@ class ChunkTransaction:
         self.stage = Stage.BEGIN
         self.backend: Backend | None = None
         """While the transaction is open and its COMMIT has not been sent."""
+        self.yields_to: str | None = None
+        """Who made it necessary to cancel this chunk, once somebody has."""
         self._end_key: KeyText | None = None
         self._stride = Stride(change.key)
         self._reach = Reach()
@@ -173,7 +126,7 @@ class ChunkTransaction:
             raise
 
     async def _begin(self, options: PacingOptions) -> tuple[KeyText | None, str | None]:
-        self.stage = Stage.BEGIN
+        self.stage, self.yields_to = Stage.BEGIN, None
         await self.connection.execute(
             session.begin(
                 options,

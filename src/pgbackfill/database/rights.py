@@ -77,6 +77,10 @@ async def _refusal(work: Connection, job: Job, relation: int) -> str | None:
                 await work.fetch(f"EXPLAIN {statement.sql}", *statement.arguments)
     except asyncpg.InsufficientPrivilegeError as error:
         return first_line(error)
+    except asyncpg.PostgresError as error:
+        if classify(error.sqlstate) in PASSING:
+            raise
+        # Wrong in another way: the first chunk says so, with its statement.
     return None
 
 

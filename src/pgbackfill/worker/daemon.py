@@ -21,7 +21,7 @@ from pgbackfill.errors import UsageError
 from pgbackfill.metrics import Metrics
 from pgbackfill.settings import Settings
 
-from . import heartbeat, listener, os_signals
+from . import heartbeat, listener, os_signals, waiters
 from .context import Context
 from .monitor import Monitor
 from .plane import Plane
@@ -72,6 +72,7 @@ async def run(settings: Settings, *, drain: bool, serve: Serve | None = None, re
             background.start_soon(Monitor(context, link("monitor")).run)
             background.start_soon(show_progress, context)
             background.start_soon(end_in_time, context)
+            background.start_soon(waiters.watch, context, link("waiters", "work_dsn"))
             if settings.direct_dsn or settings.pooler != "pgbouncer":
                 background.start_soon(listener.listen, context, link("listen", "direct_dsn"))
             log.info("ready", worker=context.worker_id, version=__version__, drain=drain)

@@ -11,8 +11,9 @@ import structlog
 from pgbackfill.control.decision import ChunkSample, Outcome, RunChunk, Wait
 from pgbackfill.control.options import PacingOptions
 from pgbackfill.database import ranges
-from pgbackfill.database.chunk import ChunkResult, ChunkTransaction, CommitRefused, LeafMoved, NotExactlyLocked
+from pgbackfill.database.chunk import ChunkTransaction
 from pgbackfill.database.link import UNREACHABLE, passing
+from pgbackfill.database.outcome import ChunkResult, CommitRefused, LeafMoved, NotExactlyLocked
 from pgbackfill.database.types import Connection
 from pgbackfill.errors import JobFailed, LeaseLost
 from pgbackfill.jobs.job import Claim, Job

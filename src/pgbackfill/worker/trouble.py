@@ -12,9 +12,10 @@ import asyncpg
 from pgbackfill.control.decision import ChunkSample, Outcome
 from pgbackfill.control.options import PacingOptions
 from pgbackfill.database import catalog, jobs, ranges
-from pgbackfill.database.chunk import ChunkTransaction, Stage
+from pgbackfill.database.chunk import ChunkTransaction
 from pgbackfill.database.failures import first_line, hold_reason
 from pgbackfill.database.link import passing
+from pgbackfill.database.outcome import Stage
 from pgbackfill.database.queries import load
 from pgbackfill.jobs.failures import Failure, classify
 
@@ -125,6 +126,8 @@ class Trouble:
             return await self.fail(f"{first_line(error)} (SQLSTATE {sqlstate}) {where}")
         lane.context.metrics.retry(sqlstate or "unknown")
         lane.log.debug("chunk rolled back", failure=str(failure), sqlstate=sqlstate, rows=rows, error=str(error))
+        if failure is Failure.SLOW and lane.chunk is not None and lane.chunk.yields_to is not None:
+            return await self._yield(lane.chunk.yields_to, rows)
         if failure is Failure.HOLD:
             self._sample(Outcome.LOST, rows)
             self.hold(error)
@@ -142,6 +145,15 @@ class Trouble:
             return await self.pause(tripped)
         if failure in (Failure.RETRY, Failure.LOCKED):
             await lane.pause_a_moment()
+        return True
+
+    async def _yield(self, to: str, rows: int) -> bool:
+        """Cancelled for somebody who waited: no fault of the rows, but fewer of them lock for a shorter time."""
+        self._sample(Outcome.RETRY, rows)
+        if rows == 1:
+            self._wait(f"lock_waiters {to}", most_s=LOCKED_MOST_S)
+        else:
+            await self._lane.pause_a_moment()
         return True
 
     def _single_row(self, failure: Failure, error: Exception) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pgbackfill.database import catalog
-from pgbackfill.database.chunk import LeafMoved
+from pgbackfill.database.outcome import LeafMoved
 from pgbackfill.database.types import Connection
 from pgbackfill.jobs.job import Claim, Job
 from pgbackfill.keyset.statement import Change, Form

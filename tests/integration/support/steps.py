@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 
 from pgbackfill.control.options import PacingOptions
 from pgbackfill.database import jobs, prepare, ranges
-from pgbackfill.database.chunk import ChunkResult, ChunkTransaction
+from pgbackfill.database.chunk import ChunkTransaction
+from pgbackfill.database.outcome import ChunkResult
 from pgbackfill.database.types import Connection
 from pgbackfill.jobs.job import Claim, Job
 from pgbackfill.keyset.statement import Form
