@@ -28,11 +28,11 @@ async def rolled_back(connection: Connection, job: Job | None = None) -> AsyncIt
     """A transaction of which nothing stays; as the job's SQL is run, or with pg_catalog alone in the search path."""
     settings = session.jobs_own(job.time_zone, job.session_settings) if job is not None else {}
     search_path = job.search_path if job is not None else "pg_catalog"
-    await connection.execute(
-        f"BEGIN; {'; '.join(session.set_local({'lock_timeout': LOCK_TIMEOUT} | settings))};"
-        f" SELECT pg_catalog.set_config('search_path', {quote_literal(search_path)}, true)"
-    )
-    try:
+    try:  # from here on: where a setting is refused, the transaction has begun all the same
+        await connection.execute(
+            f"BEGIN; {'; '.join(session.set_local({'lock_timeout': LOCK_TIMEOUT} | settings))};"
+            f" SELECT pg_catalog.set_config('search_path', {quote_literal(search_path)}, true)"
+        )
         yield
     finally:
         if not connection.is_closed():
