@@ -18,6 +18,7 @@ from .run import Run
 OWN, OTHER, HARM = "tab:blue", "tab:gray", "tab:red"
 SHOWN = 2.5
 BIN_S = 0.5
+LETTER_POINTS, LINE_POINTS = 7.0, 13.0
 HARM_NAMES = {
     "lag": f"true lag, s (dotted {SOFT_S:g} s, dashed {HARD_S:g} s)",
     "latency": f"foreground latency, ms (p95 of each {BIN_S:g} s)",
@@ -107,13 +108,10 @@ def _cost(pyplot: Any, course: Course, standings: Standings) -> Any:
     figure, axes = pyplot.subplots(figsize=(9, 6), layout="constrained")
     working = [standing for name, standing in standings.items() if name != NOBODY]
     for standing in working:
-        colour = OWN if standing.contender == DAEMON else OTHER
+        own = standing.contender == DAEMON
+        colour = OWN if own else OTHER
         axes.plot(standing.values(harm), standing.values("rows_per_s"), ".", color=colour, alpha=0.5, markersize=5)
-        at = (standing.median(harm), standing.median("rows_per_s"))
-        axes.plot(*at, "o", color=colour, markersize=9 if standing.contender == DAEMON else 7)
-        axes.annotate(
-            title(standing.contender), at, textcoords="offset points", xytext=(8, 4), fontsize=8, color="black"
-        )
+        axes.plot(*_place(standing, harm), "o", color=colour, markersize=9 if own else 7)
     grid = sorted((one for one in working if one.contender in GRID), key=lambda one: one.median(harm))
     if grid:
         _front(axes, grid, harm)
@@ -123,16 +121,45 @@ def _cost(pyplot: Any, course: Course, standings: Standings) -> Any:
         axes.axvline(SOFT_S, color="black", linewidth=0.6, linestyle=":", label=f"lag_soft_s {SOFT_S:g} s")
     axes.set_xscale("log")
     for which in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
-        which(lambda value, _: f"{value:g}")
-    axes.set_ylim(bottom=0)
-    axes.margins(x=0.15)
+        which(lambda value, _: f"{value:g}" if f"{value:.0e}"[0] in "125" else "")
+    axes.margins(x=0.2)
+    axes.set_ylim(0, 1.12 * max((max(one.values("rows_per_s")) for one in working), default=1.0))
     axes.set_xlabel(AXIS_NAMES[course.harm])
     axes.set_ylabel("rows a second")
     axes.set_title(f"{course.title}\nbetter is up and to the left", fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(fontsize=8, frameon=False)
+        axes.legend(fontsize=8, frameon=False, loc="lower right")
+    figure.draw_without_rendering()
+    _label(axes, working, harm)
     return figure
+
+
+def _place(standing: Standing, harm: str) -> tuple[float, float]:
+    return standing.median(harm), standing.median("rows_per_s")
+
+
+def _label(axes: Any, working: Sequence[Standing], harm: str) -> None:
+    """Names beside the points, each moved up or down until it covers no other."""
+    taken: list[tuple[float, float, float]] = []  # left end, right end, height, in points of the screen
+    for standing in sorted(working, key=lambda one: one.median("rows_per_s"), reverse=True):
+        x, y = axes.transData.transform(_place(standing, harm))
+        width = LETTER_POINTS * len(title(standing.contender))
+        for offset in (4, -10, 16, -22, 28, -34, 40):
+            covered = any(
+                x < right and left < x + width and abs(y + offset - height) < LINE_POINTS
+                for left, right, height in taken
+            )
+            if not covered:
+                break
+        taken.append((x, x + width, y + offset))
+        axes.annotate(
+            title(standing.contender),
+            _place(standing, harm),
+            textcoords="offset pixels",
+            xytext=(10, offset),
+            fontsize=8,
+        )
 
 
 def _front(axes: Any, grid: Sequence[Standing], harm: str) -> None:
