@@ -45,6 +45,8 @@ CASES: list[dict[str, Any]] = [
         "duty_max": (0, 0.001, 1, 1.01),
         "max_rows_per_s": (0, 1, None),
         "synchronous_commit": ("off", "OFF", "remote_apply", "", None),
+        "throughput_floor_ratio": (-0.1, 0, 1, 1.01),
+        "throughput_floor_s": (0, 0.001, 86_400, 86_401),
         "max_quarantined": (-1, 0, 1_000_000_000, 1_000_000_001),
         "parallelism": (0, 1, 64, 65, 1.5),
     }.items()

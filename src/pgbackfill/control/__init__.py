@@ -28,6 +28,9 @@ per job and lane:
     controller.throttle(ratio)                                     # make this share of what would be made
     controller.rows, controller.sleep_seconds, controller.hold     # for display
 
+    floor = Floor()                                                # one per job: pauses one that became very slow
+    floor.finished(sample, options, lanes=n) -> reason | None
+
     sizer.py             rows per chunk            path.py, flow.py  the pace that one replica allows
     signals.py, holds.py levels, hysteresis        aimd.py           signals that are not queues
     wal_history.py       true lag                  latency.py        canaries and their baselines

@@ -65,6 +65,16 @@ class PacingOptions(BaseModel):
     synchronous_commit: Literal["off", "local", "remote_write", "on", "remote_apply"] = Field(
         default="local", description="durability of a chunk's commit"
     )
+    throughput_floor_ratio: Ratio = Field(
+        default=0.1,
+        ge=0,
+        le=1,
+        description="below this share of its best rate a job pauses itself; 0: never",
+    )
+    # As long as the longest ordinary disturbance: a checkpoint at its default time-out.
+    throughput_floor_s: Seconds = Field(
+        default=300, gt=0, le=86_400, description="for so long, counted in time spent in chunks"
+    )
     max_quarantined: Rows = Field(default=100, ge=0, le=1_000_000_000, description="more quarantined rows fail the job")
     parallelism: Lanes = Field(
         default=1, ge=1, le=PARALLELISM_MAX, description="lanes of one daemon that work on the job at the same time"

@@ -56,6 +56,7 @@ class Lane:
         self._inexact = 0
         self._began = context.now()
         self._scanned = self._changed = 0
+        self._too_slow: str | None = None
 
     def _options(self) -> PacingOptions:
         return self.job.pacing(self.context.settings.pacing)
@@ -150,7 +151,10 @@ class Lane:
         if result is None:
             self.trouble.hold(TimeoutError(f"no answer within {deadline_s:g} s"))
             return True
-        return self._committed(result, rows, sleep_s)
+        more = self._committed(result, rows, sleep_s)
+        if more and self._too_slow is not None:
+            return await self.trouble.pause("throughput_floor", self._too_slow)
+        return more
 
     async def _prepared(self, connection: Connection) -> ChunkTransaction:
         """The chunk transaction on this connection; a new connection means looking at the table again."""
@@ -209,6 +213,8 @@ class Lane:
             at_end=result.finished,
         )
         self.controller.finished(sample, now=now)
+        lanes = sum(lane.job.id == self.job.id for lane in self.context.lanes.values())
+        self._too_slow = self.slot.floor.finished(sample, self._options(), lanes=lanes)
         self.context.metrics.chunk(self.job.name, sample, slept_s=sleep_s)
         self.log.debug(
             "chunk",

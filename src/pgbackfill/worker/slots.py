@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pgbackfill.control.controller import Controller
+from pgbackfill.control.floor import Floor
 from pgbackfill.database.link import Link
 from pgbackfill.jobs.job import Job
 
@@ -12,13 +13,14 @@ from .rate import Rate
 
 
 class Slot:
-    """Connection, chunk size and pace, rows per second; and the holds that it shares with the job's other lanes."""
+    """Connection, chunk size and pace, rows per second; and what it shares with the job's other lanes: holds, floor."""
 
-    def __init__(self, context: Context, job: Job, holds: JobHolds) -> None:
+    def __init__(self, context: Context, job: Job, holds: JobHolds, floor: Floor) -> None:
         self.controller = Controller(context.governor, job.pacing(context.settings.pacing))
         self.link = Link(context.connect_work)
         self.rate = Rate(now=context.now())
         self.holds = holds
+        self.floor = floor
 
 
 class Slots:
@@ -28,6 +30,7 @@ class Slots:
         self._context = context
         self._idle: dict[int, list[Slot]] = {}
         self._holds: dict[int, JobHolds] = {}
+        self._floors: dict[int, Floor] = {}
         self._closed = False
 
     @property
@@ -43,7 +46,7 @@ class Slots:
             slot.controller.update(job.pacing(self._context.settings.pacing))
             return slot
         holds = self._holds.setdefault(job.id, JobHolds(job.name, self._context.metrics))
-        return Slot(self._context, job, holds)
+        return Slot(self._context, job, holds, self._floors.setdefault(job.id, Floor()))
 
     async def give_back(self, job: Job, slot: Slot) -> None:
         """Its lane has ended; the next range may come at once, so the connection stays open."""
@@ -58,7 +61,7 @@ class Slots:
             await slot.link.close()
         at_work = {lane.job.id for lane in self._context.lanes.values()}
         for job_id in self._holds.keys() - self._context.jobs.keys() - at_work:
-            del self._holds[job_id]
+            del self._holds[job_id], self._floors[job_id]
             self._idle.pop(job_id, None)
 
     async def close(self) -> None:

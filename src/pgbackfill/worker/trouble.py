@@ -142,7 +142,7 @@ class Trouble:
         if rows == 1:
             self._single_row(failure, error)
         if (tripped := self._breaker.failed(error, held=self.pending)) is not None:
-            return await self.pause(tripped)
+            return await self.pause("circuit_breaker", tripped)
         if failure in (Failure.RETRY, Failure.LOCKED):
             await lane.pause_a_moment()
         return True
@@ -184,7 +184,7 @@ class Trouble:
                 f" one: {first_line(error)} (SQLSTATE {error.sqlstate}); see pgbackfill.quarantine"
             )
         if (tripped := self._breaker.quarantined(error, options)) is not None:
-            return await self.pause(tripped)
+            return await self.pause("circuit_breaker", tripped)
         return True
 
     def hold(self, error: BaseException, *, most_s: float = BACKOFF_MOST_S) -> None:
@@ -201,12 +201,13 @@ class Trouble:
         lane.context.jobs.pop(lane.job.id, None)
         return False
 
-    async def pause(self, reason: str) -> bool:
+    async def pause(self, event: str, reason: str) -> bool:
         """Pauses the job, so that a person looks before more rows fail; `resume` lets it go on."""
         lane = self._lane
         async with lane.context.control.use() as control:
-            await jobs.pause_itself(control, lane.job.id, "circuit_breaker", reason)
-        lane.log.error("job paused by itself", reason=reason)
+            paused = await jobs.pause_itself(control, lane.job.id, event, reason)
+        if paused:  # else somebody is just telling the job something
+            lane.log.error("job paused by itself", reason=reason)
         lane.context.jobs.pop(lane.job.id, None)
         return True
 

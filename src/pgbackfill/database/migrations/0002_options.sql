@@ -44,6 +44,8 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
         ('statement_timeout_ms', 'integer', 'ms',    10,   false, 3600000,          NULL, '5000'),
         ('synchronous_commit',   'text',    NULL,    NULL, NULL,  NULL,
             ARRAY['off', 'local', 'remote_write', 'on', 'remote_apply'], '"local"'),
+        ('throughput_floor_ratio', 'number', 'ratio', 0, false, 1,              NULL, '0.1'),
+        ('throughput_floor_s',   'number',  's',     0,    true,  86400,            NULL, '300'),
         ('max_quarantined',      'integer', 'rows',  0,    false, 1000000000,       NULL, '100'),
         ('parallelism',          'integer', 'lanes', 1,    false, 64,               NULL, '1')
 $$;
