@@ -12,7 +12,7 @@ help:
 	@echo "make test         unit, integration and acceptance tests on real Postgres"
 	@echo "make check        lint, formatting, types, import contracts"
 	@echo "make test-system  tests that need Debian's Postgres 15 and PgBouncer"
-	@echo "make bench        throughput, scaling, reaction and the race, side by side (hours; BENCH_FLAGS=--quick for a minute each)"
+	@echo "make bench        throughput, scaling, reaction, lanes and the race, side by side (hours; BENCH_FLAGS=--quick for a minute each)"
 	@echo "make format       rewrite the code as make check wants it"
 	@echo "make constraints  choose the pinned versions anew (needs uv)"
 	@echo "make clean        remove .venv and caches"
@@ -41,6 +41,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.throughput $(BENCH_FLAGS)
 	$(BIN)/python -m benchmarks.scaling $(BENCH_FLAGS)
 	$(BIN)/python -m benchmarks.reaction $(BENCH_FLAGS)
+	$(BIN)/python -m benchmarks.lanes $(BENCH_FLAGS)
 	$(BIN)/python -m benchmarks.race $(BENCH_FLAGS)
 
 # Without addresses, so that it serves every mirror.

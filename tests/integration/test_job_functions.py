@@ -122,6 +122,32 @@ async def test_progress_of_a_job_that_waits(shop: Any) -> None:
     assert progress["hold_since"] is not None
 
 
+async def test_progress_of_several_lanes(shop: Any) -> None:
+    await shop.insert(set_clause="n = 1")
+    await shop.connection.execute(
+        """
+        UPDATE pgbackfill.jobs SET status = 'running', started_at = clock_timestamp() - interval '100 s';
+        INSERT INTO pgbackfill.workers (hostname, pid, version) VALUES ('box', 42, '0'), ('box', 43, '0');
+        INSERT INTO pgbackfill.ranges (job_id, ordinal, relation, rows_estimated, rows_scanned, rows_changed, active_ms,
+                lease_until, worker_id, rows_per_second, chunk_rows)
+            SELECT j.id, w.id, j.relation, 1000, 500, 500, 10000, clock_timestamp() + interval '1 minute', w.id,
+                50 * w.id, 100 * w.id
+            FROM pgbackfill.jobs j, pgbackfill.workers w
+        """
+    )
+    progress = await _progress(shop)
+    assert (progress["percent"], progress["rows_per_second"], progress["chunk_rows"]) == (50, 150, 200)
+    assert progress["worker"] == "box:42, box:43"
+    assert progress["eta_low"] == timedelta(seconds=10)  # 1000 rows, of which two lanes did 500 each in 10 s
+    held = "UPDATE pgbackfill.ranges SET hold_reason = 'row_locked by pid 7', hold_since = now() WHERE ordinal = $1"
+    await shop.connection.execute(held, 1)
+    progress = await _progress(shop)
+    assert progress["hold_reason"] == "row_locked by pid 7"
+    assert progress["eta_low"] is not None  # the other lane goes on
+    await shop.connection.execute(held, 2)
+    assert (await _progress(shop))["eta_low"] is None
+
+
 async def test_progress_of_a_running_job(shop: Any) -> None:
     await shop.insert(set_clause="n = 1")
     await shop.connection.execute(

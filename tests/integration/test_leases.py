@@ -61,6 +61,27 @@ async def test_of_many_claimants_one_gets_the_range(database: Any) -> None:
         assert await ranges.release(field.connection, won.pop())
 
 
+async def test_of_many_claimants_each_gets_a_range_of_its_own(database: Any) -> None:
+    field = await Field.open(database, TABLE[0], "INSERT INTO t1 SELECT generate_series(1, 4000)")
+    job = await started(field, table_name="t1")
+    assert await prepare.prepare(field.connection, await database.connect(), job, parallelism=2) == 8
+    won: list[int] = []
+
+    async def take_all(connection: Connection) -> None:
+        while (claim := await claimed(field, job, connection=connection)) is not None:
+            won.append(claim.ordinal)
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(4):
+            tasks.start_soon(take_all, await database.connect())
+    assert sorted(won) == list(range(8))
+    assert await ranges.open_ranges(field.connection) == {job.id: OpenRanges(free=0, held=8)}
+    await field.execute("UPDATE pgbackfill.jobs SET desired_state = 'pause'")
+    await field.execute(EXPIRE)
+    assert await ranges.open_ranges(field.connection) == {job.id: OpenRanges(free=0, held=0)}
+    assert await claimed(field, job) is None
+
+
 async def test_of_many_preparers_one_cuts_the_ranges(database: Any) -> None:
     field = await Field.open(database, *TABLE)
     job = await started(field, table_name="t1")

@@ -195,9 +195,10 @@ class Trouble:
         """Fails the job with its reason; the daemon and other jobs go on."""
         lane = self._lane
         async with lane.context.control.use() as control:
-            await jobs.fail(control, lane.job.id, error)
+            first = await jobs.fail(control, lane.job.id, error)
         lane.failed = error
-        lane.log.error("job failed", error=error)
+        if first:  # another lane may have met the same
+            lane.log.error("job failed", error=error)
         lane.context.jobs.pop(lane.job.id, None)
         return False
 

@@ -19,7 +19,7 @@ SELECT
     r.chunk_rows,
     r.chunk_ms,
     r.sleep_ms,
-    -- At the rate of the chunks themselves, and at the rate since the start with every sleep, hold and pause in it.
+    -- At the rate of the chunks themselves on all live lanes, and at the rate since the start with every sleep, hold and pause in it.
     CASE WHEN e.known THEN make_interval(secs => least(e.active_s, e.overall_s)) END AS eta_low,
     CASE WHEN e.known THEN make_interval(secs => greatest(e.active_s, e.overall_s)) END AS eta_high,
     h.hold_reason,
@@ -39,6 +39,8 @@ CROSS JOIN LATERAL (
         coalesce(sum(a.rows_quarantined), 0)::bigint AS rows_quarantined,
         coalesce(sum(greatest(a.rows_estimated - a.rows_scanned, 0)) FILTER (WHERE a.status = 'open'), 0) AS rows_left,
         sum(a.active_ms) AS active_ms,
+        greatest(count(*) FILTER (WHERE a.current), 1) AS lanes,
+        bool_and(a.hold_reason IS NOT NULL) FILTER (WHERE a.current) AS all_held,
         sum(a.rows_per_second) FILTER (WHERE a.current) AS rows_per_second,
         max(a.chunk_rows) FILTER (WHERE a.current) AS chunk_rows,
         max(a.chunk_ms) FILTER (WHERE a.current) AS chunk_ms,
@@ -58,9 +60,9 @@ CROSS JOIN LATERAL (
     FROM (SELECT CASE WHEN j.status IN ('queued', 'running', 'paused', 'verifying') THEN j.wait_reason END AS reason) AS w
 ) AS h
 CROSS JOIN LATERAL (
-    SELECT j.status = 'running' AND h.hold_reason IS NULL AND r.rows_scanned > 0 AND r.active_ms > 0
+    SELECT j.status = 'running' AND (h.hold_reason IS NULL OR NOT r.all_held) AND r.rows_scanned > 0 AND r.active_ms > 0
                AND j.started_at < clock_timestamp() AS known,
-           r.rows_left * r.active_ms / 1000 / nullif(r.rows_scanned, 0) AS active_s,
+           r.rows_left * r.active_ms / 1000 / r.lanes / nullif(r.rows_scanned, 0) AS active_s,
            r.rows_left * extract(epoch FROM clock_timestamp() - j.started_at)::double precision
                / nullif(r.rows_scanned, 0) AS overall_s
 ) AS e
