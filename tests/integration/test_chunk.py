@@ -314,6 +314,38 @@ async def test_a_partial_index_on_what_is_left_does_not_win_over_the_key(databas
 
 
 @pytest.mark.newest
+@pytest.mark.parametrize(
+    "meanwhile",
+    [
+        "CREATE INDEX ON todo (n) WHERE n IS NULL",
+        "CREATE INDEX ON todo (n)",
+        "ALTER TABLE todo ALTER filled SET NOT NULL",
+    ],
+)
+async def test_what_comes_during_the_walk_neither_takes_it_off_the_key_nor_miscounts(
+    database: Any, meanwhile: str
+) -> None:
+    field = await Field.open(
+        database,
+        "CREATE TABLE todo (id bigint PRIMARY KEY, n int, filled int DEFAULT 1)",
+        "INSERT INTO todo (id, n) SELECT i, CASE WHEN i % 100 > 0 THEN 0 END FROM generate_series(1, 20000) i",
+    )
+    await field.execute("VACUUM ANALYZE todo")
+    column = "filled" if "filled" in meanwhile else "n"
+    steps = await Steps.begin(field, table_name="todo", set_clause="n = 1", where_clause=f"{column} IS NULL")
+    assert steps.chunk.change.only_index
+    scanned = [(await steps.run(1000)).rows_scanned for _ in range(3)]
+    await field.execute(meanwhile)
+    await field.execute("VACUUM ANALYZE todo")
+    result = await steps.run(1000)
+    while not result.finished:
+        scanned.append(result.rows_scanned)
+        result = await steps.run(1000)
+    assert sum(scanned) + result.rows_scanned == 20_000
+    assert await field.value("SELECT count(*) FROM todo WHERE n = 1") == (200 if column == "n" else 0)
+
+
+@pytest.mark.newest
 async def test_a_key_whose_index_has_gone_is_refused(database: Any) -> None:
     field = await Field.open(database, LARGE, "ALTER TABLE large ADD n int NOT NULL DEFAULT 0")
     steps = await Steps.begin(field, table_name="large")

@@ -66,6 +66,7 @@ async def describe_change(connection: Connection, job: Job, relation: int) -> Ch
         from_clause=job.from_clause,
         where_clause=job.where_clause,
         statement=job.statement,
+        only_index=table["indexes"] == 1,
         partition_of=job.relation if relation != job.relation else None,
         where_stands_alone=await _where_stands_alone(connection, job, table["nspname"], table["relname"]),
     )

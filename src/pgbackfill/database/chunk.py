@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from time import perf_counter
 from typing import Any
 
 import asyncpg
 
 from pgbackfill.control.options import PacingOptions
-from pgbackfill.errors import LeaseLost
+from pgbackfill.errors import JobFailed, LeaseLost
 from pgbackfill.jobs.job import Claim, Job
 from pgbackfill.keyset import session
-from pgbackfill.keyset.explain import ChangeReport, read_change
+from pgbackfill.keyset.explain import ChangeReport, by_key, read_change
 from pgbackfill.keyset.key import KeyText, Lower
 from pgbackfill.keyset.reach import Reach
 from pgbackfill.keyset.statement import Change, Form, Statement
 from pgbackfill.keyset.stride import Stride
 
-from .outcome import Backend, ChunkResult, CommitRefused, LeafMoved, NotExactlyLocked, Stage
+from .outcome import Backend, ChunkResult, CommitRefused, LeafMoved, NotExactlyLocked, OtherPlan, Stage
 from .plans import PlanGuard
 from .types import Connection
 
@@ -48,6 +49,7 @@ class ChunkTransaction:
         self._end_key: KeyText | None = None
         self._stride = Stride(change.key)
         self._reach = Reach()
+        self._only_index = change.only_index and form is Form.RANGE
         self._plans = PlanGuard(connection, change, form)
 
     async def run(
@@ -80,10 +82,13 @@ class ChunkTransaction:
                 scanned=scanned, changed=changed, seconds=seconds, target_s=options.chunk_target_ms / 1000
             )
             return ChunkResult(scanned, changed, wal, seconds, finished)
-        except BaseException:
+        except BaseException as error:
             self._reach.failed()
             await self._rollback()
-            raise
+            if not (self._only_index and isinstance(error, (OtherPlan, JobFailed))):
+                raise
+        self._only_index = False
+        return await self.run(rows, options, sleep_s=sleep_s, rows_per_second=rows_per_second)
 
     async def _work(self, lower: Lower | None, rows: int) -> tuple[KeyText | None, int, ChangeReport | None]:
         """Changes the next rows; answers their last key (None: nothing was left), rows scanned, and a report."""
@@ -168,7 +173,11 @@ class ChunkTransaction:
     async def _apply(self, lower: Lower | None, end: KeyText, rows: int) -> ChangeReport | None:
         self.stage = Stage.CHANGE
         if self.form is Form.RANGE:
-            return await self._measured(self.change.change_range, lower, end, rows=rows)
+            build = partial(self.change.change_range, only_index=self._only_index)
+            report = await self._measured(build, lower, end, rows=rows)
+            if self._only_index and not by_key(report.plan, self.change.key[0].name):
+                raise OtherPlan
+            return report
         if self.form is Form.LOCKED_RANGE:
             locked = (await self._required(self.change.lock_and_count(lower, end)))[0]
             if locked == 0:

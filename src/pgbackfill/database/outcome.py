@@ -21,6 +21,10 @@ class NotExactlyLocked(Exception):
     again, joined."""
 
 
+class OtherPlan(Exception):
+    """The change went by another way than the key's only index: one was made since the walk was opened."""
+
+
 class Stage(StrEnum):
     """What a chunk is at: only where rows are judged or changed can a row be to blame for an error."""
 

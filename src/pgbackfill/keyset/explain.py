@@ -145,3 +145,8 @@ def key_scan_problem(plan: Plan, first_column: str, bounds: int) -> str | None:
         index = node.get("Index Name", "")
         return f"index {index} is used with the condition {condition or '(none)'}, which lacks an end of the key range"
     return None
+
+
+def by_key(plan: Plan, first_column: str) -> bool:
+    """Whether the walked table was read by its key, and so every row of the key range was looked at."""
+    return bool(walked_scans(plan)) and key_scan_problem(plan, first_column, 1) is None

@@ -52,6 +52,8 @@ class Change:
     where_clause: str | None = None
     statement: str | None = None
     where_stands_alone: bool = True
+    only_index: bool = False
+    """The key's index is the only one of `relation`, as far as was seen when the walk was opened."""
     partition_of: int | None = None
 
     @property
@@ -65,13 +67,15 @@ class Change:
     def _where(self) -> str:
         return f" AND ({self.where_clause}\n)" if self.where_clause else ""
 
-    def _filter(self) -> str:
+    def _filter(self, *, only_index: bool = False) -> str:
         """where_clause beside a key range, where it must stay a filter.
 
         A partial index on what is left to do would otherwise win over the key's, and be read from end to end by
-        every chunk. The planner does not see through CASE.
+        every chunk. The planner does not see through CASE, which costs some 35 ns a row: a sixth of a sparse scan.
         """
-        return f" AND CASE WHEN ({self.where_clause}\n) THEN true ELSE false END" if self.where_clause else ""
+        if only_index or self.where_clause is None:
+            return self._where()
+        return f" AND CASE WHEN ({self.where_clause}\n) THEN true ELSE false END"
 
     def boundary(self, lower: Lower | None, upper: KeyText | None, rows: int) -> Statement:
         """The key that ends a chunk of `rows` rows, as text; no row where fewer are left.
@@ -166,8 +170,13 @@ class Change:
         arrays = self._key_list("array_agg(locked.{}::text)")
         return Statement(f"{self.comment}SELECT {arrays} FROM ({scan}) AS locked", tuple(arguments.values))
 
-    def change_range(self, lower: Lower | None, upper: KeyText, *, measured: bool = True) -> Statement:
-        """Changes the matching rows of the key range; where_clause is judged again on the locked version."""
+    def change_range(
+        self, lower: Lower | None, upper: KeyText, *, measured: bool = True, only_index: bool = False
+    ) -> Statement:
+        """Changes the matching rows of the key range; where_clause is judged again on the locked version.
+
+        `only_index` tells that the table has no other index than the key's, which the plan then has to confirm.
+        """
         arguments = Arguments()
         condition = key_range(self.key, lower, upper, arguments)
         head = (
@@ -176,7 +185,7 @@ class Change:
             else f"DELETE FROM ONLY {self.relation} AS t"
         )
         # RETURNING makes the plan's ModifyTable node count the rows that were really changed.
-        body = f"{head} WHERE {condition}{self._filter()} RETURNING 1"
+        body = f"{head} WHERE {condition}{self._filter(only_index=only_index)} RETURNING 1"
         return Statement(f"{self.comment}{MEASURED if measured else ''}{body}", tuple(arguments.values))
 
     def change_joined(self, keys: Sequence[Sequence[str]], *, measured: bool = True) -> Statement:

@@ -1,7 +1,8 @@
 -- What the walked tables look like. Run with pg_catalog alone in the search path, so that every name comes qualified.
 
 -- name: table_name
-SELECT n.nspname, c.relname, c.relkind = 'p' AS partitioned
+SELECT n.nspname, c.relname, c.relkind = 'p' AS partitioned,
+       (SELECT count(*) FROM pg_index i WHERE i.indrelid = c.oid) AS indexes
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE c.oid = $1;
 
