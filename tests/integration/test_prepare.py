@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from support.field import Field, eventually
 from support.steps import started
 
@@ -109,6 +110,34 @@ async def test_a_locked_table_holds_its_own_job_and_no_other(database: Any) -> N
             assert reason.startswith("table_locked")
         await eventually(lambda: field.value(status, "free"))
         await eventually(lambda: field.value(status, "locked"))
+    assert await field.rows(COUNTS) == [(1, 11)]
+
+
+@pytest.mark.newest
+async def test_a_work_login_out_of_reach_holds_its_jobs_and_says_so(database: Any) -> None:
+    field = await Field.open(database, *TABLE)
+    await field.enqueue(table_name="t1")
+    async with field.daemon(work_dsn="postgresql://nobody@127.0.0.1:1/nowhere"):
+        reason = await eventually(lambda: field.value(HOLD))
+        assert reason == "disconnected connection refused (database nowhere on 127.0.0.1:1 as nobody)"
+        assert await field.value("SELECT count(*) = 1 FROM pgbackfill.workers")
+
+
+@pytest.mark.newest
+async def test_many_locked_tables_delay_no_other_job(database: Any) -> None:
+    """Waiting for each of them takes seconds; one after the other, the free job would never see its turn."""
+    names = [f"locked{i}" for i in range(6)]
+    field = await Field.open(database, *TABLE, *(f"CREATE TABLE {name} (LIKE t1 INCLUDING ALL)" for name in names))
+    for name in names:
+        await started(field, name=name, table_name=name)
+    await started(field, name="free", table_name="t1")
+    other = await database.connect()
+    async with other.transaction():
+        await other.execute(f"LOCK TABLE {', '.join(names)} IN ACCESS EXCLUSIVE MODE")
+        async with field.daemon(max_concurrent_jobs=10):
+            await eventually(
+                lambda: field.value("SELECT status = 'succeeded' FROM pgbackfill.jobs WHERE name = 'free'")
+            )
     assert await field.rows(COUNTS) == [(1, 11)]
 
 

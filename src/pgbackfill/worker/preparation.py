@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
+import anyio.abc
 import asyncpg
 import structlog
 
 from pgbackfill.database import jobs, prepare, rights
-from pgbackfill.database.failures import hold_reason
-from pgbackfill.database.link import Link
+from pgbackfill.database.failures import first_line, hold_reason
+from pgbackfill.database.link import Link, passing
 from pgbackfill.database.types import Connection
 from pgbackfill.errors import JobFailed
-from pgbackfill.jobs.failures import Failure, classify
 from pgbackfill.jobs.job import Job
 
 from .context import Context
@@ -21,62 +19,77 @@ log = structlog.get_logger()
 
 
 class Preparation:
-    """Part of every look of the roster. `refresh` reads the running jobs again after one has changed."""
+    """Part of every look of the roster. Each job is prepared by a task and on connections of its own: a table that
+    somebody has locked delays its own job and no other."""
 
-    def __init__(self, context: Context, refresh: Callable[[Connection], Awaitable[None]]) -> None:
+    def __init__(self, context: Context, group: anyio.abc.TaskGroup) -> None:
         self._context = context
-        self._refresh = refresh
-        self._work = Link(context.connect_work)
+        self._group = group
+        self._at_work: set[int] = set()
         self._held: dict[str, str] = {}
         """Jobs that cannot begin yet, and the first word of the reason."""
 
-    async def close(self) -> None:
-        await self._work.close()
-
-    async def run(self, control: Connection) -> None:
+    def run(self) -> None:
         """One look at every job that has no ranges yet."""
-        for job in self._unprepared():
-            reason = await prepare.waits_for(control, job)
-            if reason is None:
-                reason = await self._cut(control, job)
-            if reason is not None:
-                await self._show_hold(control, job, reason)
+        unprepared = [job for job in self._context.jobs.values() if not job.prepared and job.desired_state == "run"]
+        for job in unprepared:
+            if job.id not in self._at_work:
+                self._at_work.add(job.id)
+                self._group.start_soon(self._prepare, job)
         # Before a lane is made: from then on the job's hold is the lanes' to show.
-        for name in self._held.keys() - {job.name for job in self._unprepared()}:
+        for name in self._held.keys() - {job.name for job in unprepared}:
             log.info("hold ended", job=name, reason=self._held.pop(name))
             self._context.metrics.hold(name, None)
 
-    def _unprepared(self) -> list[Job]:
-        return [job for job in self._context.jobs.values() if not job.prepared and job.desired_state == "run"]
+    async def _prepare(self, job: Job) -> None:
+        try:
+            async with self._context.control.use() as control:
+                reason = await prepare.waits_for(control, job)
+            if reason is None:
+                reason = await self._cut(job)
+            if reason is not None:
+                async with self._context.control.use() as control:
+                    await self._show_hold(control, job, reason)
+        except Exception as error:
+            if not passing(error):
+                raise
+            log.debug("job not looked at", job=job.name, reason=hold_reason(error))  # the roster says it aloud
+        finally:
+            self._at_work.discard(job.id)
 
-    async def _cut(self, control: Connection, job: Job) -> str | None:
+    async def _cut(self, job: Job) -> str | None:
         """Makes the job's ranges, or fails it; answers why it has to wait, if it has to."""
+        control, work = Link(self._context.control.connect), Link(self._context.connect_work)
         parallelism = job.pacing(self._context.settings.pacing).parallelism
         try:
-            async with self._work.use() as work:
-                await rights.check(control, work, job)
-                prepared = await prepare.prepare(control, work, job, parallelism=parallelism)
+            async with control.use() as own, work.use() as walker:
+                await rights.check(own, walker, job)
+                prepared = await prepare.prepare(own, walker, job, parallelism=parallelism)
         except JobFailed as error:
-            await self._fail(control, job, str(error))
+            await self._fail(job, str(error))
             return None
-        except asyncpg.PostgresError as error:
-            failure = classify(error.sqlstate)
-            if failure is Failure.DISCONNECTED:
+        except Exception as error:
+            if passing(error):
+                return hold_reason(error)
+            if not isinstance(error, asyncpg.PostgresError):
                 raise
-            if failure in (Failure.FATAL, Failure.POISON):
-                await self._fail(control, job, f"{error.args[0]} (SQLSTATE {error.sqlstate}) before the first chunk")
-                return None
-            return hold_reason(error)
+            await self._fail(job, f"{first_line(error)} (SQLSTATE {error.sqlstate}) before the first chunk")
+            return None
+        finally:
+            await control.close()
+            await work.close()
         if prepared:
             log.info("job prepared", job=job.name, ranges=prepared)
-            await self._refresh(control)
+            self._context.bell.ring()
         return None
 
-    async def _fail(self, control: Connection, job: Job, error: str) -> None:
+    async def _fail(self, job: Job, error: str) -> None:
         self._context.worked_on[job.id] = job.name
-        if await jobs.fail(control, job.id, error):
+        async with self._context.control.use() as control:
+            failed = await jobs.fail(control, job.id, error)
+        if failed:
             log.error("job failed", job=job.name, error=error)
-        await self._refresh(control)
+        self._context.bell.ring()
 
     async def _show_hold(self, control: Connection, job: Job, reason: str) -> None:
         """Says why the job has not begun: in the progress view at each look, in the log once."""

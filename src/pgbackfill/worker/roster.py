@@ -31,7 +31,7 @@ class Roster:
         self._context = context
         self._group = lanes
         self._slots = Slots(context)
-        self._preparation = Preparation(context, self._refresh)
+        self._preparation = Preparation(context, lanes)
         self._unusable: str | None = None
 
     async def run(self) -> None:
@@ -39,7 +39,6 @@ class Roster:
         try:
             await self._run()
         finally:
-            await self._preparation.close()
             await self._slots.close()
 
     async def _run(self) -> None:
@@ -78,7 +77,7 @@ class Roster:
                 log.info("job " + status, job=settled)
             await self._refresh(control)
             if context.pauses.holders:
-                await self._preparation.run(control)
+                self._preparation.run()
             else:
                 await self._take_work(control)
         self._dismiss()
@@ -95,7 +94,7 @@ class Roster:
         while self._room() > 0 and (name := await jobs.start_next(control)):
             log.info("job started", job=name)
             await self._refresh(control)
-        await self._preparation.run(control)
+        self._preparation.run()
         open_ranges = await ranges.open_ranges(control)
         await self._claim(control, context.jobs, open_ranges)
         self._tell_lanes(open_ranges)
