@@ -167,3 +167,20 @@ async def test_a_hold_of_all_lanes_is_said_once(site: Any) -> None:
     assert [entry["reason"] for entry in daemon.events("held")] == ["paused by signal"]
     assert len(daemon.events("hold ended")) == 1
     assert (await site.progress("wide"))["rows_per_second"] > 0
+
+
+async def test_daemons_share_the_leaves_of_a_table(site: Any) -> None:
+    await site.connection.execute(
+        "CREATE TABLE visits (id bigint PRIMARY KEY, n int NOT NULL DEFAULT 0) PARTITION BY RANGE (id);"
+        "CREATE TABLE visits_1 PARTITION OF visits FOR VALUES FROM (0) TO (2000);"
+        "CREATE TABLE visits_2 PARTITION OF visits FOR VALUES FROM (2000) TO (20001);"
+        "INSERT INTO visits SELECT i FROM generate_series(1, 20000) AS i; ANALYZE visits"
+    )
+    await site.enqueue("leaves", "visits", options=SLOW | {"parallelism": 1})
+    await site.running()
+    await site.running()
+    await lanes(site, 2)
+    assert await site.connection.fetchval("SELECT count(DISTINCT worker_id) FROM pgbackfill.ranges") == 2
+    await hurry(site, "leaves", 1)
+    assert (await site.reaches("leaves", "succeeded"))["rows_scanned"] == 20_000
+    await site.changed_once("visits")

@@ -82,6 +82,24 @@ async def test_of_many_claimants_each_gets_a_range_of_its_own(database: Any) -> 
     assert await claimed(field, job) is None
 
 
+async def test_a_daemon_does_not_take_its_own_range_over(database: Any) -> None:
+    """After an outage longer than the lease, the lane that has the range is still there, and nobody was faster."""
+    field = await Field.open(database, *TABLE)
+    job = await started(field, table_name="t1", options={"parallelism": 2, "lock_timeout_ms": 50})
+    assert await prepare.prepare(field.connection, await database.connect(), job) == 1
+    other = await database.connect()
+    async with other.transaction():
+        await other.execute("SELECT FROM t1 WHERE id = 20 FOR UPDATE")
+        async with field.daemon():
+            await eventually(lambda: field.value("SELECT hold_reason LIKE 'row_locked%' FROM pgbackfill.ranges"))
+            for _ in range(3):
+                await field.execute(EXPIRE)  # the daemon looks for ranges more often than a lane renews its lease
+                await eventually(lambda: field.value("SELECT lease_until > clock_timestamp() FROM pgbackfill.ranges"))
+    assert await field.value("SELECT epoch FROM pgbackfill.ranges") == 1
+    assert await field.drain() == 0
+    assert await field.rows(COUNTS) == ONCE
+
+
 async def test_of_many_preparers_one_cuts_the_ranges(database: Any) -> None:
     field = await Field.open(database, *TABLE)
     job = await started(field, table_name="t1")

@@ -24,6 +24,7 @@ from pgbackfill.database import prepare
 from pgbackfill.database.chunk import ChunkTransaction
 from pgbackfill.database.types import Connection
 from pgbackfill.jobs.job import Job
+from pgbackfill.keyset import cuts
 from pgbackfill.keyset.explain import ChangeReport
 from pgbackfill.keyset.statement import Form
 
@@ -104,7 +105,8 @@ class Ground:
 
 
 @pytest.fixture
-async def ground(database: Any) -> Ground:
+async def ground(database: Any, monkeypatch: pytest.MonkeyPatch) -> Ground:
+    monkeypatch.setattr(cuts, "RANGE_MIN_ROWS", 4)
     field = await Field.open(database, "CREATE TABLE one AS SELECT 1 AS step")
     for shape in SHAPES:
         await field.execute(create_table(shape))
@@ -123,11 +125,12 @@ async def ground(database: Any) -> Ground:
     shape=st.sampled_from(list(SHAPES)),
     form=st.sampled_from(list(JOBS)),
     rows=st.sets(numbers),
+    parallelism=st.sampled_from([1, 3]),
     early=traffic,
     course=st.lists(steps, max_size=8),
 )
 async def test_the_promise_holds_to_the_letter(
-    ground: Ground, shape: str, form: Form, rows: set[int], early: Traffic, course: list[Step]
+    ground: Ground, shape: str, form: Form, rows: set[int], parallelism: int, early: Traffic, course: list[Step]
 ) -> None:
     await ground.reset(shape, rows)
     expected = Expected(set(rows))
@@ -135,7 +138,7 @@ async def test_the_promise_holds_to_the_letter(
     await ground.happen(shape, early, expected)
     expected = Expected(expected.owed | expected.young)  # later than the start, earlier than the bound
     assert await prepare.waits_for(ground.field.connection, job) is None
-    assert await prepare.prepare(ground.field.connection, ground.worker, job)
+    assert await prepare.prepare(ground.field.connection, ground.worker, job, parallelism=parallelism)
     await _walk(ground, job, shape, form, expected, course)
 
     changes = dict(await ground.field.rows(f'SELECT i, n FROM "{shape}"'))  # type: ignore[arg-type]
@@ -164,7 +167,7 @@ class Disturbed(ChunkTransaction):
 async def _walk(ground: Ground, job: Job, shape: str, form: Form, expected: Expected, course: list[Step]) -> None:
     remaining = iter(course)
     chunk: Disturbed | None = None
-    while await ground.field.value("SELECT status = 'open' FROM pgbackfill.ranges"):
+    while await ground.field.value("SELECT EXISTS (SELECT FROM pgbackfill.ranges WHERE status = 'open')"):
         step = next(remaining, Step(rows=10))
         await ground.happen(shape, step.before, expected)
         if chunk is None:
@@ -173,7 +176,8 @@ async def _walk(ground: Ground, job: Job, shape: str, form: Form, expected: Expe
         chunk.meanwhile = partial(ground.happen, shape, step.inside, expected)
         chunk.killed = step.killed
         if step.killed is None:
-            await chunk.run(step.rows, PacingOptions(), sleep_s=0.0, rows_per_second=None)
+            result = await chunk.run(step.rows, PacingOptions(), sleep_s=0.0, rows_per_second=None)
+            chunk = None if result.finished else chunk
             continue
         with pytest.raises(asyncpg.InterfaceError):
             await chunk.run(step.rows, PacingOptions(), sleep_s=0.0, rows_per_second=None)

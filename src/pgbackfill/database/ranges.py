@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pgbackfill.jobs.job import Claim
@@ -29,10 +30,12 @@ async def open_ranges(connection: Connection) -> dict[int, OpenRanges]:
     return {row["id"]: OpenRanges(row["free"], row["held"]) for row in rows}
 
 
-async def claim(connection: Connection, job_id: int, *, worker_id: int, lease_s: float) -> Claim | None:
-    """Takes the next range of a job; None where there is none to take."""
+async def claim(
+    connection: Connection, job_id: int, *, worker_id: int, lease_s: float, own: Iterable[int] = ()
+) -> Claim | None:
+    """Takes the next range of a job, none of its `own` ids; None where there is none to take."""
     token = secrets.token_bytes(16)
-    row = await connection.fetchrow(_sql("claim_range"), job_id, token, worker_id, lease_s)
+    row = await connection.fetchrow(_sql("claim_range"), job_id, token, worker_id, lease_s, list(own))
     if row is None:
         return None
     return Claim(

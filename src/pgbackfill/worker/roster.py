@@ -125,6 +125,8 @@ class Roster:
             for _ in range(min(open_ranges[job.id].free, self._parallelism(job) - lanes)):
                 if not (self._lanes(job) or self._room() > 0) or not await self._open_lane(control, job):
                     break
+                found = open_ranges[job.id]
+                open_ranges[job.id] = OpenRanges(found.free - 1, found.held + 1)
 
     def _lanes(self, job: Job) -> list[Lane]:
         return [lane for lane in self._context.lanes.values() if lane.job.id == job.id]
@@ -134,7 +136,9 @@ class Roster:
 
     async def _open_lane(self, control: Connection, job: Job) -> bool:
         context = self._context
-        claim = await ranges.claim(control, job.id, worker_id=context.worker_id, lease_s=context.settings.lease_s)
+        claim = await ranges.claim(
+            control, job.id, worker_id=context.worker_id, lease_s=context.settings.lease_s, own=context.lanes
+        )
         if claim is None:
             return False
         lane = Lane(context, job, claim, self._slots.take(job))

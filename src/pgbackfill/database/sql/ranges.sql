@@ -7,13 +7,14 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, CASE WHEN $6::text[] IS NULL THEN 'done' ELS
 -- name: claim_range
 -- Takes the next range that nobody holds. How many lanes work on a job is each daemon's own business (`parallelism`); that
 -- two never get the same range is the row lock's. A zombie that still has its chunk open holds that lock and is passed over.
+-- The ranges $5 are those that this daemon works on: after a long outage their leases have run out, and nobody was faster.
 UPDATE pgbackfill.ranges r
    SET epoch = r.epoch + 1, token_hash = sha256($2), worker_id = $3,
        lease_until = clock_timestamp() + make_interval(secs => $4), hold_reason = NULL, hold_since = NULL
  WHERE r.id = (SELECT c.id
                  FROM pgbackfill.ranges c JOIN pgbackfill.jobs j ON j.id = c.job_id
                 WHERE c.job_id = $1 AND c.status = 'open' AND j.status = 'running' AND j.desired_state = 'run'
-                  AND (c.lease_until IS NULL OR c.lease_until < clock_timestamp())
+                  AND (c.lease_until IS NULL OR c.lease_until < clock_timestamp()) AND c.id <> ALL ($5::bigint[])
                 ORDER BY c.ordinal
                 LIMIT 1 FOR UPDATE OF c SKIP LOCKED)
 RETURNING r.id, r.job_id, r.ordinal, r.relation, r.epoch, r.lower_key, r.lower_inclusive, r.upper_key;
