@@ -49,6 +49,12 @@ def job_page(job: Mapping[str, Any], *, terminal: bool) -> None:
             )
 
 
+def quarantine_table(rows: Sequence[Mapping[str, Any]], *, terminal: bool) -> None:
+    """One line for each quarantined row."""
+    lines = [(", ".join(row["key"]), row["sqlstate"], redact(row["message"]), _text(row["at"])) for row in rows]
+    _print("", ("key", "sqlstate", "message", "at"), lines, terminal=terminal)
+
+
 def _range(row: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(_text(row[column]) for column in _RANGE_COLUMNS.values())
 

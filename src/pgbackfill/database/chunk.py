@@ -30,6 +30,9 @@ class ChunkTransaction:
     Nothing of the range is kept in memory between chunks: the cursor comes from the range row, under its lock.
     """
 
+    aside = "quarantine_row"
+    """The door through which a row that cannot be changed goes."""
+
     def __init__(
         self, connection: Connection, job: Job, claim: Claim, change: Change, form: Form, *, lease_s: float
     ) -> None:
@@ -71,9 +74,8 @@ class ChunkTransaction:
             lower = self._lower(cursor)
             end, scanned, report = await self._work(lower, rows)
             changed, wal = (report.rows_changed, report.wal_bytes) if report else (0, 0)
-            finished = end is None or end == self.claim.upper_key
-            await self._end(
-                "pgbackfill.end_chunk($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13)",
+            finished = self._finishes(end)
+            await self._store(
                 list(end) if end else None, scanned, changed, wal,
                 rows, (perf_counter() - started) * 1000, sleep_s * 1000, rows_per_second, self.lease_s, finished,
             )  # fmt: skip
@@ -115,20 +117,30 @@ class ChunkTransaction:
         """
         try:
             cursor, stop = await self._begin(options)
-            end, _ = await self._scan(self._lower(cursor), 1) if stop is None else (None, 0)
+            end = await self._one(cursor) if stop is None else None
             if end is None or end != self._end_key:
                 await self._rollback()
                 return None
             # Only the primary message: DETAIL quotes row data, which viewers of the quarantine may not see.
             message = (error.args[0] if error.args else str(error))[:1000]
             await self._end(
-                "pgbackfill.quarantine_row($1,$2,$3,$4,$5,$6,$7)",
+                f"pgbackfill.{self.aside}($1,$2,$3,$4,$5,$6,$7)",
                 list(end), error.sqlstate, message, self.lease_s,
             )  # fmt: skip
             return end
         except BaseException:
             await self._rollback()
             raise
+
+    def _finishes(self, end: KeyText | None) -> bool:
+        return end is None or end == self.claim.upper_key
+
+    async def _one(self, cursor: KeyText | None) -> KeyText | None:
+        """The key of the next row alone."""
+        return (await self._scan(self._lower(cursor), 1))[0]
+
+    async def _store(self, *values: Any) -> None:
+        await self._end("pgbackfill.end_chunk($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13)", *values)
 
     async def _begin(self, options: PacingOptions) -> tuple[KeyText | None, str | None]:
         self.stage, self.yields_to = Stage.BEGIN, None

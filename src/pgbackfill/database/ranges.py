@@ -48,6 +48,7 @@ async def claim(
         lower_key=tuple(row["lower_key"]) if row["lower_key"] is not None else None,
         lower_inclusive=row["lower_inclusive"],
         upper_key=tuple(row["upper_key"]),
+        retry=row["retry"],
     )
 
 

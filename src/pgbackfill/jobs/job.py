@@ -59,3 +59,5 @@ class Claim:
     lower_key: tuple[str, ...] | None
     upper_key: tuple[str, ...]
     lower_inclusive: bool = True
+    retry: bool = False
+    """Whether it repeats the quarantined rows of another range."""

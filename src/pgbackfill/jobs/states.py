@@ -30,8 +30,8 @@ TRANSITIONS: dict[Status, dict[str, Status]] = {
     },
     Status.PAUSED: {"resume": Status.QUEUED, "cancel": Status.CANCELLED},
     Status.VERIFYING: {"fail": Status.FAILED, "finish": Status.SUCCEEDED, "cancel": Status.CANCELLED},
-    Status.SUCCEEDED: {},
-    Status.FAILED: {"retry": Status.QUEUED},
+    Status.SUCCEEDED: {"retry_quarantined": Status.QUEUED},
+    Status.FAILED: {"retry": Status.QUEUED, "retry_quarantined": Status.QUEUED},
     Status.CANCELLED: {"retry": Status.QUEUED},
 }
 """Status, what happens, next status."""

@@ -14,6 +14,7 @@ from pgbackfill.database import ranges
 from pgbackfill.database.chunk import ChunkTransaction
 from pgbackfill.database.link import UNREACHABLE, passing
 from pgbackfill.database.outcome import ChunkResult, CommitRefused, LeafMoved, NotExactlyLocked
+from pgbackfill.database.retry import RetryChunk
 from pgbackfill.database.types import Connection
 from pgbackfill.errors import JobFailed, LeaseLost
 from pgbackfill.jobs.job import Claim, Job
@@ -106,7 +107,7 @@ class Lane:
             if isinstance(decision, RunChunk):
                 if not self.trouble.pending:  # else only a chunk that works shows that it is over
                     await self._hold.show(None)
-                return await self._run_chunk(decision.rows)
+                return await self._run_chunk(1 if self.claim.retry else decision.rows)
             if decision.reason is not None:
                 await self._hold.show(decision.reason)
             else:
@@ -162,9 +163,8 @@ class Lane:
             change, form = await open_walk(connection, self.job, self.claim)
             if self._inexact >= INEXACT_MAX:
                 form = Form.JOINED
-            self._chunk = ChunkTransaction(
-                connection, self.job, self.claim, change, form, lease_s=self.context.settings.lease_s
-            )
+            kind = RetryChunk if self.claim.retry else ChunkTransaction
+            self._chunk = kind(connection, self.job, self.claim, change, form, lease_s=self.context.settings.lease_s)
             self._generation = self.link.generation
             self.log.debug("walk opened", relation=change.relation, form=str(form))
         return self._chunk

@@ -29,10 +29,11 @@ def test_every_state_has_a_row_and_can_be_reached() -> None:
     assert reached | {Status.VERIFYING} == set(Status)  # nothing verifies yet
 
 
-def test_a_finished_job_moves_only_by_retry_and_success_is_final() -> None:
-    assert TRANSITIONS[Status.SUCCEEDED] == {}
+def test_a_finished_job_moves_only_by_a_retry_and_succeeds_for_good_but_for_its_quarantine() -> None:
+    assert TRANSITIONS[Status.SUCCEEDED] == {"retry_quarantined": Status.QUEUED}
     for status in FINISHED - {Status.SUCCEEDED}:
-        assert TRANSITIONS[status] == {"retry": Status.QUEUED}
+        assert TRANSITIONS[status]["retry"] is Status.QUEUED
+        assert set(TRANSITIONS[status].values()) == {Status.QUEUED}
 
 
 @pytest.mark.parametrize("status", [status for status in Status if status not in FINISHED])

@@ -57,6 +57,8 @@ CREATE TABLE pgbackfill.ranges (
     lower_key        text[],                      -- where it begins; NULL: from the start
     lower_inclusive  boolean NOT NULL DEFAULT true, -- at that key, which may be a prefix; false: after it
     upper_key        text[],                      -- inclusive, a full key; NULL: the range is empty
+    retry_of         bigint,                      -- the range whose quarantined rows this one repeats
+    retry_after      bigint NOT NULL DEFAULT 0,   -- id of the last quarantine entry that was tried again
     cursor_key       text[],                      -- last key that was scanned; NULL: nothing yet
     epoch            bigint NOT NULL DEFAULT 0,   -- counts claims
     token_hash       bytea,                       -- sha256 of the claim's random token; NULL: not claimed

@@ -57,6 +57,63 @@ AS $$
     SELECT moved.chunk_no FROM moved
 $$;
 
+-- The key of the next row to run again; NULL: none is left, or the lease is lost, which the end of the chunk will tell.
+CREATE FUNCTION pgbackfill.next_quarantined(range_id bigint, epoch bigint, token bytea) RETURNS text[]
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT q.key
+      FROM pgbackfill.ranges r JOIN pgbackfill.quarantine q ON q.range_id = r.retry_of AND q.id > r.retry_after
+     WHERE r.id = $1 AND r.epoch = $2 AND r.token_hash = sha256($3)
+     ORDER BY q.id LIMIT 1
+$$;
+
+-- In place of end_chunk where a quarantined row was run again: with its change its entry goes. It was counted as scanned
+-- when it was set aside.
+CREATE FUNCTION pgbackfill.end_retry(
+    range_id bigint, epoch bigint, token bytea, key text[], changed bigint, wal_bytes bigint, chunk_ms double precision,
+    lease_s double precision, finished boolean)
+RETURNS SETOF bigint
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH moved AS (
+        UPDATE pgbackfill.ranges r
+           SET chunk_no = r.chunk_no + 1, rows_changed = r.rows_changed + $5, wal_bytes = r.wal_bytes + $6,
+               chunk_rows = 1, chunk_ms = $7, active_ms = r.active_ms + $7, hold_reason = NULL, hold_since = NULL,
+               status = CASE WHEN $9 THEN 'done' ELSE r.status END,
+               lease_until = CASE WHEN $9 THEN NULL ELSE clock_timestamp() + make_interval(secs => $8) END,
+               token_hash = CASE WHEN $9 THEN NULL ELSE r.token_hash END
+         WHERE r.id = $1 AND r.epoch = $2 AND r.token_hash = sha256($3) AND r.status = 'open'
+     RETURNING r.retry_of, r.chunk_no
+    ), cleared AS (
+        DELETE FROM pgbackfill.quarantine q USING moved WHERE q.range_id = moved.retry_of AND q.key = $4
+     RETURNING q.range_id
+    ), counted AS (
+        UPDATE pgbackfill.ranges o SET rows_quarantined = o.rows_quarantined - 1 FROM cleared
+         WHERE o.id = cleared.range_id
+    )
+    SELECT moved.chunk_no FROM moved
+$$;
+
+-- In place of quarantine_row where a row has failed again: its entry says why, and the next one comes.
+CREATE FUNCTION pgbackfill.quarantine_row_again(
+    range_id bigint, epoch bigint, token bytea, key text[], sqlstate text, message text, lease_s double precision)
+RETURNS SETOF bigint
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH moved AS (
+        UPDATE pgbackfill.ranges r
+           SET chunk_no = r.chunk_no + 1, lease_until = clock_timestamp() + make_interval(secs => $7),
+               retry_after = coalesce((SELECT q.id FROM pgbackfill.quarantine q
+                                        WHERE q.range_id = r.retry_of AND q.key = $4), r.retry_after)
+         WHERE r.id = $1 AND r.epoch = $2 AND r.token_hash = sha256($3) AND r.status = 'open'
+     RETURNING r.retry_of, r.chunk_no
+    ), noted AS (
+        UPDATE pgbackfill.quarantine q SET sqlstate = $5, message = $6, at = clock_timestamp() FROM moved
+         WHERE q.range_id = moved.retry_of AND q.key = $4
+    )
+    SELECT moved.chunk_no FROM moved
+$$;
+
 -- Between chunks, while nothing runs: held time is not lease time. Passes over a row that somebody has locked.
 CREATE FUNCTION pgbackfill.renew_lease(range_id bigint, epoch bigint, token bytea, lease_s double precision)
 RETURNS SETOF bigint

@@ -114,7 +114,7 @@ BEGIN
 END $$;
 
 -- Queues a failed or cancelled job again. Cursor and counts stay, so it goes on where it stopped; quarantined rows
--- stay listed. With its owner's rights, because enqueuers may not write status; only they may call it.
+-- stay listed (retry_quarantined runs those). With its owner's rights, because enqueuers may not write status; only they may call it.
 CREATE FUNCTION pgbackfill.retry(name text) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -132,6 +132,46 @@ BEGIN
         wait_reason = NULL, wait_since = NULL
     WHERE j.id = job.id;
     RETURN 'queued';
+END $$;
+
+-- Runs a job's quarantined rows again, each alone and through the same chunk transaction; those that succeed leave the
+-- quarantine. Returns how many there are. A job that has ended is queued again for it; a paused one waits for resume.
+CREATE FUNCTION pgbackfill.retry_quarantined(name text) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    job   pgbackfill.jobs;
+    found_rows bigint;
+BEGIN
+    SELECT * INTO job FROM pgbackfill.jobs AS j WHERE j.name = retry_quarantined.name FOR UPDATE;
+    IF NOT FOUND THEN
+        PERFORM pgbackfill.raise_unknown_job(retry_quarantined.name);
+    ELSIF job.status IN ('cancelled', 'verifying') THEN
+        RAISE EXCEPTION 'job "%" is %; %', job.name, job.status, CASE job.status
+            WHEN 'cancelled' THEN format('queue it again first, with SELECT pgbackfill.retry(%L)', job.name)
+            ELSE 'wait until it has ended' END
+            USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    SELECT count(*) INTO found_rows FROM pgbackfill.quarantine AS q WHERE q.job_id = job.id;
+    IF found_rows = 0 THEN
+        RETURN 0;
+    END IF;
+    UPDATE pgbackfill.ranges AS r SET retry_after = 0
+    WHERE r.job_id = job.id AND r.retry_of IS NOT NULL AND r.status = 'open';
+    -- Before everything else, so that a job that had too many of them finds fewer.
+    INSERT INTO pgbackfill.ranges (job_id, ordinal, relation, upper_key, retry_of)
+    SELECT job.id, (SELECT min(m.ordinal) FROM pgbackfill.ranges AS m WHERE m.job_id = job.id)
+                   - row_number() OVER (ORDER BY r.ordinal DESC), r.relation, r.upper_key, r.id
+    FROM pgbackfill.ranges AS r
+    WHERE r.job_id = job.id AND EXISTS (SELECT FROM pgbackfill.quarantine AS q WHERE q.range_id = r.id)
+      AND NOT EXISTS (SELECT FROM pgbackfill.ranges AS o WHERE o.retry_of = r.id AND o.status = 'open');
+    INSERT INTO pgbackfill.events (job_id, event, detail)
+    VALUES (job.id, 'quarantine_retried', jsonb_build_object('rows', found_rows));
+    UPDATE pgbackfill.jobs AS j
+    SET status = 'queued', desired_state = 'run', error = NULL, finished_at = NULL, wait_reason = NULL, wait_since = NULL
+    WHERE j.id = job.id AND j.status IN ('succeeded', 'failed');
+    PERFORM pg_notify('pgbackfill', json_build_object('job', job.id, 'name', job.name,
+        'event', 'quarantine_retried')::text);
+    RETURN found_rows;
 END $$;
 
 -- Raises unless the job has succeeded, so that a later migration can depend on it.

@@ -121,7 +121,7 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
            ('running', 'paused'), ('running', 'cancelled'), ('running', 'failed'), ('running', 'succeeded'),
            ('paused', 'queued'), ('paused', 'cancelled'),
            ('verifying', 'cancelled'), ('verifying', 'failed'), ('verifying', 'succeeded'),
-           ('failed', 'queued'), ('cancelled', 'queued')
+           ('failed', 'queued'), ('cancelled', 'queued'), ('succeeded', 'queued')
 $$;
 
 CREATE FUNCTION pgbackfill.refuse_finished(job_name text, status text) RETURNS void

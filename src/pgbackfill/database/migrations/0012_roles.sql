@@ -42,7 +42,7 @@ GRANT SELECT,
     ON pgbackfill.jobs TO pgbackfill_enqueuer;
 -- Whoever may pause may throttle.
 GRANT SELECT, INSERT, UPDATE, DELETE ON pgbackfill.throttles TO pgbackfill_enqueuer;
-GRANT EXECUTE ON FUNCTION pgbackfill.retry(text) TO pgbackfill_enqueuer;
+GRANT EXECUTE ON FUNCTION pgbackfill.retry(text), pgbackfill.retry_quarantined(text) TO pgbackfill_enqueuer;
 -- The check runs with the enqueuer's rights, so its functions lend none.
 DO $$
 DECLARE
@@ -64,7 +64,8 @@ DECLARE
     door regprocedure;
 BEGIN
     FOR door IN SELECT oid FROM pg_proc WHERE pronamespace = 'pgbackfill'::regnamespace
-                AND proname IN ('begin_chunk', 'end_chunk', 'quarantine_row', 'renew_lease', 'show_hold', 'release_range')
+                AND proname IN ('begin_chunk', 'end_chunk', 'quarantine_row', 'renew_lease', 'show_hold', 'release_range',
+                    'next_quarantined', 'end_retry', 'quarantine_row_again')
     LOOP
         EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO pgbackfill_worker', door);
     END LOOP;

@@ -17,7 +17,8 @@ UPDATE pgbackfill.ranges r
                   AND (c.lease_until IS NULL OR c.lease_until < clock_timestamp()) AND c.id <> ALL ($5::bigint[])
                 ORDER BY c.ordinal
                 LIMIT 1 FOR UPDATE OF c SKIP LOCKED)
-RETURNING r.id, r.job_id, r.ordinal, r.relation, r.epoch, r.lower_key, r.lower_inclusive, r.upper_key;
+RETURNING r.id, r.job_id, r.ordinal, r.relation, r.epoch, r.lower_key, r.lower_inclusive, r.upper_key,
+          r.retry_of IS NOT NULL AS retry;
 
 -- name: open_ranges
 -- Per running job, the ranges that nobody holds and those that a live lane holds: one question for all jobs, before any

@@ -28,6 +28,14 @@ SELECT at, actor, event, detail FROM pgbackfill.events WHERE job_id = $1 ORDER B
 SELECT sqlstate, count(*) AS rows, max(at) AS latest FROM pgbackfill.quarantine WHERE job_id = $1
 GROUP BY sqlstate ORDER BY count(*) DESC, sqlstate
 
+-- name: quarantine_list
+-- Keys are row data: for logins that may read the table itself.
+SELECT q.key, q.sqlstate, q.message, q.at FROM pgbackfill.quarantine AS q JOIN pgbackfill.jobs AS j ON j.id = q.job_id
+WHERE j.name = $1 ORDER BY q.id LIMIT $2
+
+-- name: retry_quarantined
+SELECT pgbackfill.retry_quarantined($1)
+
 -- name: pause
 SELECT pgbackfill.pause($1, $2)
 
