@@ -232,6 +232,22 @@ async def test_leaves_are_cut_by_their_rows(database: Any) -> None:
     ]
 
 
+async def test_a_lane_keeps_its_connection_from_range_to_range(database: Any) -> None:
+    field = await Field.open(
+        database,
+        "CREATE TABLE t1 (id int PRIMARY KEY, n int NOT NULL DEFAULT 0, pid int)",
+        "INSERT INTO t1 SELECT generate_series(1, 8000)",
+    )
+    await field.backfill(
+        table_name="t1",
+        set_clause="n = n + 1, pid = pg_backend_pid()",
+        options={"parallelism": 2, "chunk_max_rows": 100},
+    )
+    assert await field.rows("SELECT n, count(*) FROM t1 GROUP BY 1") == [(1, 8000)]
+    assert await field.value("SELECT count(*) FROM pgbackfill.ranges") == 8
+    assert await field.value("SELECT count(DISTINCT pid) FROM t1") == 2
+
+
 async def test_few_rows_and_one_lane_make_one_range(database: Any) -> None:
     field = await Field.open(
         database,

@@ -21,6 +21,8 @@ class Slot:
         self.rate = Rate(now=context.now())
         self.holds = holds
         self.floor = floor
+        self.spare = False
+        """Whether a look has found no range for it."""
 
 
 class Slots:
@@ -43,6 +45,7 @@ class Slots:
         idle = self._idle.get(job.id)
         if idle:
             slot = idle.pop()
+            slot.spare = False
             slot.controller.update(job.pacing(self._context.settings.pacing))
             return slot
         holds = self._holds.setdefault(job.id, JobHolds(job.name, self._context.metrics))
@@ -57,10 +60,15 @@ class Slots:
 
     async def tidy(self) -> None:
         """After ranges were handed out: closes connections for which there was none; forgets jobs that have ended."""
-        for slot in [slot for idle in self._idle.values() for slot in idle]:
-            await slot.link.close()
         at_work = {lane.job.id for lane in self._context.lanes.values()}
-        for job_id in self._holds.keys() - self._context.jobs.keys() - at_work:
+        ended = self._holds.keys() - self._context.jobs.keys() - at_work
+        for job_id, idle in list(self._idle.items()):
+            for slot in list(idle):
+                # A lane that ended during this very look is looked after by the next one.
+                if slot.spare or self._closed or job_id in ended:
+                    await slot.link.close()
+                slot.spare = True
+        for job_id in ended:
             del self._holds[job_id], self._floors[job_id]
             self._idle.pop(job_id, None)
 
