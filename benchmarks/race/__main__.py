@@ -26,7 +26,7 @@ from .policies import GRID, POLICIES
 from .run import Run, one_run
 from .stage import Stage
 
-QUICK_FACTOR = 0.35
+QUICK_FACTOR = 0.25
 QUICK_COURSES = ("constant", "changing", "cpu")
 QUICK_CONTENDERS = (NOBODY, "gh-ost", "grid-200-1", DAEMON)
 

@@ -23,6 +23,7 @@ the processor does. Rows and rate are such that no fixed setting happens to writ
 class Course:
     """`limit_s` ends a run that is not done; what it did by then is compared. `alone_s` is the foreground's own time.
 
+    `whole` is false for a course cut short, to which no aim applies: the start of a run would be most of it.
     `harm` is what "gentler" means here: the `lag` of the standby (p99) or the `latency` of the foreground (p95).
     """
 
@@ -38,6 +39,7 @@ class Course:
     column: str = "email_lower"
     filler_bytes: int = WIDE
     alone_s: float = 3.0
+    whole: bool = True
 
     def scaled(self, factor: float) -> Course:
         """Shorter, with fewer rows: to see that it works, not how fast."""
@@ -49,6 +51,7 @@ class Course:
             rows=int(self.rows * factor),
             limit_s=self.limit_s * factor,
             alone_s=self.alone_s * factor,
+            whole=False,
             schedule=self.schedule and self.schedule.scaled(factor),
             foreground=replace(self.foreground, surge=surge),
         )

@@ -42,7 +42,7 @@ def at_most(limit: float) -> Goal:
 
 def aims(course: Course, standings: Standings) -> list[Aim]:
     """Medians of the rounds; the largest lag is the worst of all rounds."""
-    if DAEMON not in standings:
+    if DAEMON not in standings or not course.whole:
         return []
     own = AIMS.get(course.name)
     found = own(standings[DAEMON], standings) if own else []

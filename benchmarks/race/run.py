@@ -18,7 +18,7 @@ from .stage import Stage
 
 SAMPLE_S = 0.02
 HEARTBEAT_S = 0.1
-WARM_UP_S = 1.5
+WARM_UP_S = 1.2
 """Foreground before the start: connections and caches are warm, and the daemon knows what is usual."""
 
 

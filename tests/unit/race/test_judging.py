@@ -127,3 +127,7 @@ def test_every_course_knows_its_contenders_and_ends_with_an_open_link() -> None:
     for course in COURSES.values():
         assert set(course.contenders) <= {"nobody", DAEMON, *POLICIES, *GRID}
         assert course.schedule is None or course.schedule.steps[-1].rate > 0
+
+
+def test_a_course_cut_short_has_no_aims() -> None:
+    assert aims(COURSES["constant"].scaled(0.25), {DAEMON: OWN}) == []
