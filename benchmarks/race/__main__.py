@@ -53,7 +53,7 @@ def _arguments() -> argparse.Namespace:
 
 def _contenders(course: Course, args: argparse.Namespace) -> list[str]:
     if args.contenders:
-        return [NOBODY, *args.contenders]
+        return [NOBODY, *dict.fromkeys(args.contenders)]
     return [name for name in course.contenders if not args.quick or name in QUICK_CONTENDERS]
 
 
