@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -123,7 +124,7 @@ class Settings(BaseSettings, PacingOptions):
         """Only what `load_settings` merged: it has to know which source a wrong value came from."""
         return (init_settings,)
 
-    @property
+    @cached_property
     def pacing(self) -> PacingOptions:
         """The pacing options alone, as jobs override them."""
         return PacingOptions(**{name: getattr(self, name) for name in PacingOptions.model_fields})

@@ -9,7 +9,6 @@ import asyncpg
 import structlog
 
 from pgbackfill.control.decision import ChunkSample, Outcome, RunChunk, Wait
-from pgbackfill.control.options import PacingOptions
 from pgbackfill.database import ranges
 from pgbackfill.database.chunk import ChunkTransaction
 from pgbackfill.database.link import UNREACHABLE, passing
@@ -44,6 +43,7 @@ class Lane:
         self.job = job
         self.claim = claim
         self.slot = slot
+        self.options = job.pacing(context.settings.pacing)
         self.controller = slot.controller
         self.link = slot.link
         self.log = structlog.get_logger().bind(job=job.name, range=claim.ordinal)
@@ -59,15 +59,13 @@ class Lane:
         self._scanned = self._changed = 0
         self._too_slow: str | None = None
 
-    def _options(self) -> PacingOptions:
-        return self.job.pacing(self.context.settings.pacing)
-
     def update(self, job: Job) -> None:
         """Takes in what somebody changed in the job's row; acts from the next chunk on."""
         if job.options != self.job.options:
             self.log.info("options changed", options=dict(job.options))
         self.job = job
-        self.controller.update(self._options())
+        self.options = job.pacing(self.context.settings.pacing)
+        self.controller.update(self.options)
 
     def dismiss(self) -> None:
         """Give the range back at the next chunk boundary: the job is to have fewer lanes."""
@@ -121,7 +119,7 @@ class Lane:
 
     async def _run_chunk(self, rows: int) -> bool:
         """Runs one chunk, shielded from cancellation and with a deadline; False when the range is finished."""
-        options = self._options()
+        options = self.options
         sleep_s = self.controller.sleep_seconds
         # Five statements at most, each with its own time-out on the server; beyond that the server is not answering.
         deadline_s = 5 * options.statement_timeout_ms / 1000 + 10
@@ -214,7 +212,7 @@ class Lane:
         )
         self.controller.finished(sample, now=now)
         lanes = sum(lane.job.id == self.job.id for lane in self.context.lanes.values())
-        self._too_slow = self.slot.floor.finished(sample, self._options(), lanes=lanes)
+        self._too_slow = self.slot.floor.finished(sample, self.options, lanes=lanes)
         self.context.metrics.chunk(self.job.name, sample, slept_s=sleep_s)
         self.log.debug(
             "chunk",
