@@ -34,7 +34,7 @@ def jobs_table(rows: Sequence[Mapping[str, Any]], *, terminal: bool) -> None:
 
 def job_page(job: Mapping[str, Any], *, terminal: bool) -> None:
     """Everything about one job."""
-    skipped = ("ranges", "events", "quarantine")
+    skipped = ("hazards", "ranges", "events", "quarantine")
     facts = [(name, _text(value)) for name, value in job.items() if name not in skipped and value is not None]
     _print("", ("", job["name"]), facts, terminal=terminal)
     for part in skipped:

@@ -22,6 +22,9 @@ ACTIONS: Final[tuple[Action, ...]] = ("pause", "resume", "cancel", "retry")
 
 MOST_JOBS: Final = 500
 
+PARTS: Final = ("hazards", "ranges", "events", "quarantine")
+"""What is told of one job beside its row."""
+
 
 class UnknownJob(UsageError):
     """There is no job of that name."""
@@ -67,21 +70,16 @@ async def progress_of(connection: Connection, name: str) -> dict[str, Any]:
 
 
 async def job(connection: Connection, name: str) -> dict[str, Any]:
-    """One job with `ranges`, latest `events` and `quarantine` counts by SQLSTATE. Raises UnknownJob.
+    """One job with `hazards`, `ranges`, latest `events` and `quarantine` counts by SQLSTATE. Raises UnknownJob.
 
     A part that this login may not read is None.
     """
     found = await progress_of(connection, name)
     head = await _readable(connection, "job", name)
     if not head:
-        return found | {"ranges": None, "events": None, "quarantine": None}
+        return found | dict.fromkeys(PARTS)
     job_id = head[0].pop("id")
-    parts = {
-        part: await _readable(connection, query, job_id)
-        for part, query in (
-            ("ranges", "ranges_of_job"), ("events", "events_of_job"), ("quarantine", "quarantine_of_job"),
-        )
-    }  # fmt: skip
+    parts = {part: await _readable(connection, f"{part}_of_job", job_id) for part in PARTS}
     return found | head[0] | parts
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import anyio.abc
 import asyncpg
 import structlog
 
-from pgbackfill.database import jobs, prepare, rights
+from pgbackfill.database import hazards, jobs, prepare, rights
 from pgbackfill.database.failures import first_line, hold_reason
+from pgbackfill.database.hazards import Hazard
 from pgbackfill.database.link import Link, passing
 from pgbackfill.database.types import Connection
 from pgbackfill.errors import JobFailed
@@ -60,11 +63,14 @@ class Preparation:
     async def _cut(self, job: Job) -> str | None:
         """Makes the job's ranges, or fails it; answers why it has to wait, if it has to."""
         control, work = Link(self._context.control.connect), Link(self._context.connect_work)
-        parallelism = job.pacing(self._context.settings.pacing).parallelism
+        options = job.pacing(self._context.settings.pacing)
         try:
             async with control.use() as own, work.use() as walker:
                 await rights.check(own, walker, job)
-                prepared = await prepare.prepare(own, walker, job, parallelism=parallelism)
+                found = await hazards.find(own, walker, job, options)
+                prepared = await prepare.prepare(own, walker, job, parallelism=options.parallelism)
+                if prepared:
+                    await self._tell(own, job, found)
         except JobFailed as error:
             await self._fail(job, str(error))
             return None
@@ -82,6 +88,13 @@ class Preparation:
             log.info("job prepared", job=job.name, ranges=prepared)
             self._context.bell.ring()
         return None
+
+    async def _tell(self, control: Connection, job: Job, found: list[Hazard]) -> None:
+        """Once a job: in the log, and as an event, which `pgbackfill status` shows."""
+        for hazard in found:
+            log.warning("hazard", job=job.name, kind=hazard.kind, detail=hazard.detail)
+        if found:
+            await jobs.note(control, job.id, "hazards", hazards=[asdict(hazard) for hazard in found])
 
     async def _fail(self, job: Job, error: str) -> None:
         self._context.worked_on[job.id] = job.name

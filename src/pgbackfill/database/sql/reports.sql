@@ -21,6 +21,11 @@ WHERE r.job_id = $1
 ORDER BY r.status = 'open' DESC, r.ordinal
 LIMIT 100
 
+-- name: hazards_of_job
+SELECT h ->> 'kind' AS kind, h ->> 'detail' AS what
+FROM pgbackfill.events AS e CROSS JOIN LATERAL jsonb_array_elements(e.detail -> 'hazards') AS h
+WHERE e.id = (SELECT max(id) FROM pgbackfill.events WHERE job_id = $1 AND event = 'hazards')
+
 -- name: events_of_job
 SELECT at, actor, event, detail FROM pgbackfill.events WHERE job_id = $1 ORDER BY id DESC LIMIT 20
 
