@@ -6,15 +6,16 @@ import json
 import re
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from pgbackfill import settings_sources as sources
 from pgbackfill.control.options import PacingOptions
 from pgbackfill.errors import UsageError
 from pgbackfill.settings_errors import sentence
+from pgbackfill.settings_signals import CustomSql, Promql, SignalSettings
 
 _URI_STARTS = re.compile(r"[\s,]+(?=postgres(?:ql)?://)")
 
@@ -92,6 +93,10 @@ class Settings(BaseSettings, PacingOptions):
     direct_dsn: SecretStr | None = Field(None, description="a way past the pooler, for LISTEN")
     replica_dsns: Dsns = Field((), description="replicas that are asked for their lag directly")
     expected_replicas: Words = Field((), description="application_name or slot of replicas that must be there")
+    delayed_replicas: Words = Field(
+        (), description="replicas that replay late on purpose: judged by what they have received"
+    )
+    ignored_slots: Words = Field((), description="replication slots that are nobody's business here")
     pooler: Literal["auto", "pgbouncer", "none"] = Field("auto", description="what stands before the database")
     connect_timeout_s: float = Field(10, gt=0, le=3_600, json_schema_extra={"unit": "s"})
     password_file: Path | None = Field(None, description="file that holds the password; read at each connect")
@@ -99,11 +104,16 @@ class Settings(BaseSettings, PacingOptions):
 
     http: HttpSettings = Field(default_factory=lambda: HttpSettings())
     log: LogSettings = Field(default_factory=lambda: LogSettings())
+    signals: SignalSettings = Field(default_factory=lambda: SignalSettings())
+    custom_sql: tuple[CustomSql, ...] = Field((), description="signals that a query of yours reads")
+    promql: tuple[Promql, ...] = Field((), description="signals that a Prometheus query reads")
 
     max_concurrent_jobs: int = Field(2, ge=1, le=100, description="jobs that this process works on at once")
     lease_s: float = Field(30, ge=5, le=3_600, json_schema_extra={"unit": "s"})
     poll_s: float = Field(1.0, ge=0.05, le=60, json_schema_extra={"unit": "s"})
-    heartbeat_s: float = Field(5, ge=0.5, le=60, json_schema_extra={"unit": "s"})
+    heartbeat_s: float = Field(
+        1, ge=0.1, le=10, json_schema_extra={"unit": "s"}, description="liveness, and how often the canaries sing"
+    )
     event_retention_days: float = Field(90, gt=0, le=36_500, json_schema_extra={"unit": "days"})
     job_retention_days: float | None = Field(
         None, gt=0, le=36_500, json_schema_extra={"unit": "days"}, description="finished jobs; none: kept for ever"
@@ -123,6 +133,14 @@ class Settings(BaseSettings, PacingOptions):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Only what `load_settings` merged: it has to know which source a wrong value came from."""
         return (init_settings,)
+
+    @model_validator(mode="after")
+    def _signal_names_differ(self) -> Self:
+        names = [signal.name for signal in (*self.custom_sql, *self.promql)]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"the signal name {twice[0]} is given twice in custom_sql and promql")
+        return self
 
     @cached_property
     def pacing(self) -> PacingOptions:

@@ -10,6 +10,7 @@ import pytest
 
 from pgbackfill.control.options import PacingOptions
 from pgbackfill.jobs.failures import classify
+from pgbackfill.settings_signals import SignalSettings
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -75,3 +76,17 @@ def test_each_sqlstate_of_the_failure_table_means_what_its_row_says() -> None:
 def test_the_pinned_versions_hold_no_address() -> None:
     pinned = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     assert [line for line in pinned if not re.fullmatch(r"[a-z0-9-]+==[^\s/]+( ; .+)?", line)] == []
+
+
+def test_every_threshold_is_in_the_table_of_signals_with_its_defaults() -> None:
+    text = (ROOT / "docs" / "signals.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| [^|]+ \| [^|]+ \| ([\d.]+) s \| ([^|]+) / ([^|]+) \|", text, re.MULTILINE)
+    documented = {name: (float(interval), soft, hard) for name, interval, soft, hard in rows}
+
+    def words(limit: float | None) -> str:
+        if limit is None:
+            return "none"
+        return f"{limit / (1 << 30):g} GiB" if limit >= 1 << 30 else f"{limit:g}"
+
+    for name, one in SignalSettings():
+        assert documented[name] == (one.interval_s, words(one.soft), words(one.hard)), name

@@ -17,6 +17,9 @@ from pgbackfill.settings import Settings
 
 from .bell import Bell
 from .pauses import Pauses
+from .probes.beats import Beats
+from .probes.notes import Notes
+from .probes.topology import Topology
 from .throttle import Throttle
 
 if TYPE_CHECKING:
@@ -41,6 +44,9 @@ class Context:
     lanes: dict[int, Lane] = field(default_factory=dict)  # roster: by range id
     lanes_of_others: int = 0  # heartbeat
     worked_on: dict[int, str] = field(default_factory=dict)  # roster: names by id, for the exit code
+    notes: Notes = field(default_factory=Notes)  # probes
+    topology: Topology = field(default_factory=Topology)  # probes
+    beats: Beats = field(default_factory=Beats)  # heartbeat
     stopping: bool = False  # stop()
     pauses: Pauses = field(init=False)
     throttle: Throttle = field(init=False)

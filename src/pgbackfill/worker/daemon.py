@@ -14,6 +14,7 @@ from pgbackfill import __version__
 from pgbackfill.control.governor import Governor
 from pgbackfill.database import jobs
 from pgbackfill.database.connect import connect
+from pgbackfill.database.dsn import parse
 from pgbackfill.database.link import Link, passing
 from pgbackfill.database.migrate import check_schema
 from pgbackfill.database.types import Connection
@@ -25,6 +26,7 @@ from . import heartbeat, listener, os_signals, waiters
 from .context import Context
 from .monitor import Monitor
 from .plane import Plane
+from .probes.watch import Watch
 from .progress import show_progress
 from .roster import Roster, drained
 from .throttle import end_in_time
@@ -47,12 +49,19 @@ async def run(settings: Settings, *, drain: bool, serve: Serve | None = None, re
     `serve` answers HTTP; `reload` reads the settings again on SIGHUP. Raises DatabaseUnavailable when the database
     cannot be reached or used at the start; later losses are waited out.
     """
+    _check_replica_dsns(settings)
     async with AsyncExitStack() as links:
 
         def link(purpose: str, dsn: str = "dsn") -> Link:
             made = Link(lambda: _connect(context.settings, purpose, dsn))
             links.push_async_callback(made.close)
             return made
+
+        def probe_link(purpose: str, dsn: str | None) -> Link:
+            # Closed by its probe, which comes and goes with the settings. A replica's DSN leads to no primary.
+            if dsn is None:
+                return Link(lambda: _connect(context.settings, purpose, "dsn"))
+            return Link(lambda: connect(dsn, settings=context.settings, purpose=purpose))
 
         context = Context(
             settings=settings,
@@ -68,8 +77,9 @@ async def run(settings: Settings, *, drain: bool, serve: Serve | None = None, re
             await background.start(os_signals.receive, context, lambda: _reload(context, reload))
             if serve is not None:
                 await background.start(serve, Plane(context, link("http")), settings)
-            background.start_soon(heartbeat.beat, context)
+            background.start_soon(heartbeat.Heart(context, link("canary")).run)
             background.start_soon(Monitor(context, link("monitor")).run)
+            background.start_soon(Watch(context, link("signals"), probe_link).run)
             background.start_soon(show_progress, context)
             background.start_soon(end_in_time, context)
             background.start_soon(waiters.watch, context, link("waiters", "work_dsn"))
@@ -108,9 +118,16 @@ async def _stop_when_drained(context: Context) -> None:
         await context.bell.wait(context.settings.poll_s)
 
 
+def _check_replica_dsns(settings: Settings) -> None:
+    """Raises UsageError: waiting mends no typing error."""
+    for dsn in settings.replica_dsns:
+        parse(dsn.get_secret_value())
+
+
 def _reload(context: Context, reload: Callable[[], Settings]) -> None:
     try:
         settings = reload()
+        _check_replica_dsns(settings)
     except UsageError as error:
         log.error("settings not re-read", error=str(error))
         return

@@ -1,9 +1,14 @@
-"""The daemon's row in `pgbackfill.workers`, and the house-keeping that any daemon does now and then."""
+"""The daemon's row in `pgbackfill.workers`: one committed write and one read, about once a second.
+
+It says that the daemon lives, replicas show by it how far they are, and how long it takes is what a foreground query
+feels (the canaries). It beats while jobs are held, and from the start: a baseline has to exist before the first chunk.
+"""
 
 from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Awaitable, Callable
 from math import inf
 
 import anyio
@@ -12,7 +17,7 @@ import structlog
 
 from pgbackfill import __version__
 from pgbackfill.database.failures import hold_reason
-from pgbackfill.database.link import UNREACHABLE, lost, passing
+from pgbackfill.database.link import UNREACHABLE, Link, lost, passing
 from pgbackfill.database.queries import load
 from pgbackfill.database.types import Connection
 
@@ -20,8 +25,11 @@ from .context import Context
 
 log = structlog.get_logger()
 
-MISSED_BEATS = 3
+MISSED_BEATS = 5
 """A daemon that has missed this many beats is not counted any more."""
+
+TIMEOUT_S = 2.0
+"""A canary that takes longer is given up, and counts as one that took so long."""
 
 PRUNE_EVERY_S = 3600.0
 DAY_S = 86_400.0
@@ -46,39 +54,89 @@ async def _register(control: Connection) -> int:
     return worker_id
 
 
-async def beat(context: Context) -> None:
-    """Until cancelled. A beat that fails is followed by the next one."""
-    pruned = -inf
-    while True:
+class Heart:
+    """One per daemon, on a connection of its own, which stays warm: connecting is not what a query feels."""
+
+    def __init__(self, context: Context, link: Link) -> None:
+        self._context = context
+        self._link = link
+        self._warm = 0
+        self._pruned = -inf
+
+    async def run(self) -> None:
+        """Until cancelled. A beat that fails is followed by the next one."""
+        while True:
+            began = self._context.now()
+            await self._beat()
+            took = self._context.now() - began
+            await anyio.sleep(max(0.0, self._context.settings.heartbeat_s - took))
+
+    async def _beat(self) -> None:
+        await self._canary("canary_write", self._write)
+        await self._canary("canary_read", self._read)
         try:
-            async with context.control.use() as control:
-                values = (context.worker_id, len(context.lanes), list(context.pauses.holders))
-                if await control.fetchval(load("workers")["heartbeat"], *values) is None:
-                    context.worker_id = await _register(control)  # pruned, or lost in a failover
-                await _divide(control, context)
-                if context.now() - pruned > PRUNE_EVERY_S:
-                    await _prune(control, context)
-                    pruned = context.now()
+            async with self._link.use() as connection:
+                await self._divide(connection)
+                await self._prune(connection)
         except Exception as error:
             if not (lost(error) or isinstance(error, asyncpg.PostgresError)):
                 raise
-            log.debug("heartbeat failed", error=str(error))
-        await anyio.sleep(context.settings.heartbeat_s)
+            log.debug("house-keeping failed", error=str(error))
 
+    async def _canary(self, name: str, sing: Callable[[Connection], Awaitable[None]]) -> None:
+        """Measures one query. What fails is unknown; what takes too long is at least as slow as that."""
+        context, seconds = self._context, None
+        try:
+            async with self._link.use() as connection:
+                if self._warm != self._link.generation:
+                    await self._read(connection)
+                    self._warm = self._link.generation
+                began = context.now()
+                await sing(connection)
+                seconds = context.now() - began
+        except TimeoutError:
+            seconds = TIMEOUT_S
+        except Exception as error:
+            if not (lost(error) or isinstance(error, asyncpg.PostgresError)):
+                raise
+            context.notes.tell(name, f"The heartbeat failed: {error}")
+        else:
+            context.notes.clear(name)
+        context.governor.observe_latency(name, seconds, now=context.now(), interval=context.settings.heartbeat_s)
 
-async def _divide(control: Connection, context: Context) -> None:
-    """Counts the lanes of the other daemons: those that have missed as many beats as may be lost count as alive."""
-    alive_s = MISSED_BEATS * context.settings.heartbeat_s
-    context.lanes_of_others = await control.fetchval(load("workers")["lanes_of_others"], context.worker_id, alive_s)
-    context.divide()
+    async def _write(self, connection: Connection) -> None:
+        # synchronous_commit stays what the database gives a session: where foreground commits wait for a replica, so
+        # must this one, or it would not notice.
+        context = self._context
+        values = (context.worker_id, len(context.lanes), list(context.pauses.holders))
+        stamp = await connection.fetchval(load("workers")["heartbeat"], *values, timeout=TIMEOUT_S)
+        if stamp is None:
+            context.worker_id = await _register(connection)  # pruned, or lost in a failover
+        else:
+            context.beats.written(stamp, now=context.now())
 
+    async def _read(self, connection: Connection) -> None:
+        await connection.fetchval(load("workers")["beat_of"], self._context.worker_id, timeout=TIMEOUT_S)
 
-async def _prune(control: Connection, context: Context) -> None:
-    settings = context.settings
-    await control.execute(load("workers")["prune_workers"])
-    await control.execute(load("jobs")["prune_events"], settings.event_retention_days * DAY_S)
-    if settings.job_retention_days is not None:
-        await control.execute(load("jobs")["prune_jobs"], settings.job_retention_days * DAY_S)
+    async def _divide(self, connection: Connection) -> None:
+        """Counts the lanes of the other daemons: those that have missed as many beats as may be lost count as alive."""
+        context = self._context
+        alive_s = MISSED_BEATS * context.settings.heartbeat_s
+        others = await connection.fetchval(load("workers")["lanes_of_others"], context.worker_id, alive_s)
+        context.lanes_of_others = others
+        context.divide()
+
+    async def _prune(self, connection: Connection) -> None:
+        """The house-keeping that any daemon does now and then."""
+        context = self._context
+        if context.now() - self._pruned < PRUNE_EVERY_S:
+            return
+        self._pruned = context.now()
+        settings = context.settings
+        await connection.execute(load("workers")["prune_workers"])
+        await connection.execute(load("jobs")["prune_events"], settings.event_retention_days * DAY_S)
+        if settings.job_retention_days is not None:
+            await connection.execute(load("jobs")["prune_jobs"], settings.job_retention_days * DAY_S)
 
 
 async def deregister(context: Context) -> None:

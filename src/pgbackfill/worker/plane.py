@@ -62,8 +62,20 @@ class Plane:
             return await reports.progress_of(connection, name)
 
     def signals(self) -> Sequence[Mapping[str, Any]]:
-        """Every signal with value, limits, age and level."""
-        return [asdict(signal) for signal in self._context.governor.signals(self._context.now())]
+        """Every signal with value, limits, age and level; `detail` says why one cannot be read, and what would help."""
+        context = self._context
+        rows = [asdict(signal) for signal in context.governor.signals(context.now())]
+        notes = {(note.signal, note.about): note for note in context.notes}
+        for row in rows:
+            note = notes.pop((row["name"], row["detail"]), None) or notes.pop((row["name"], ""), None)
+            if note is not None:
+                row["detail"] = f"{row['detail']}: {note.sentence}" if note.about else note.sentence
+        nothing = {"value": None, "unit": "", "soft": None, "hard": None, "age_s": None}
+        rows += [
+            {"name": note.signal, "level": "absent" if note.absent else "unknown", "detail": note.sentence, **nothing}
+            for note in notes.values()
+        ]
+        return rows
 
     def pause(self, holder: str, duration: timedelta | None = None) -> bool:
         seconds = None if duration is None else duration.total_seconds()

@@ -4,7 +4,12 @@
 INSERT INTO pgbackfill.workers (hostname, pid, version) VALUES ($1, $2, $3) RETURNING id;
 
 -- name: heartbeat
-UPDATE pgbackfill.workers SET heartbeat_at = clock_timestamp(), lanes = $2, paused_by = $3 WHERE id = $1 RETURNING id;
+UPDATE pgbackfill.workers SET heartbeat_at = clock_timestamp(), lanes = $2, paused_by = $3 WHERE id = $1
+RETURNING heartbeat_at;
+
+-- name: beat_of
+-- Read on the primary it is a canary; on a replica it says how far that one is.
+SELECT heartbeat_at FROM pgbackfill.workers WHERE id = $1;
 
 -- name: deregister
 DELETE FROM pgbackfill.workers WHERE id = $1;

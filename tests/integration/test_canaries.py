@@ -1,0 +1,79 @@
+"""The heartbeat: liveness, and how long one write and one read take."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from support.watching import until, watching
+
+
+async def test_both_canaries_are_measured_from_the_start_against_their_own_baseline(database: Any) -> None:
+    async with watching(database.dsn) as daemon:
+        write, read = await daemon.known("canary_write"), await daemon.known("canary_read")
+        for canary in (write, read):
+            assert canary.value is not None
+            assert canary.soft is not None
+            assert canary.hard is not None
+            assert 0 < canary.value < 5
+            # The slack: 5 ms above a baseline that is a fraction of one is never a reason to slow down.
+            assert canary.soft >= 0.005
+            assert canary.hard > canary.soft
+        connection = await database.connect()
+        first = await connection.fetchval("SELECT heartbeat_at FROM pgbackfill.workers")
+        await until(
+            lambda: connection.fetchval("SELECT heartbeat_at > $1 FROM pgbackfill.workers", first), "it goes on beating"
+        )
+
+
+async def test_a_slow_commit_is_seen_by_the_write_canary_alone(database: Any) -> None:
+    connection = await database.connect()
+    async with watching(database.dsn, latency_slack_ms=20) as daemon:
+        write, read = await daemon.known("canary_write"), await daemon.known("canary_read")
+        await connection.execute("""
+            CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql
+                AS $$ BEGIN PERFORM pg_sleep(0.3); RETURN NULL; END $$;
+            CREATE CONSTRAINT TRIGGER slow AFTER UPDATE ON pgbackfill.workers DEFERRABLE INITIALLY DEFERRED
+                FOR EACH ROW EXECUTE FUNCTION slow()
+        """)
+        reason = await daemon.held("canary_write ")
+        assert " > " in reason
+        await until(lambda: (value := (daemon.signal("canary_write") or write).value) and value >= 0.3, "its length")
+        assert (write.value or 0) < 0.3
+        assert (daemon.signal("canary_read") or read).level == "ok"
+        await connection.execute("DROP TRIGGER slow ON pgbackfill.workers")
+        await until(lambda: daemon.hold() is None, "the hold ends")
+
+
+async def test_a_canary_that_may_not_write_is_unknown_and_then_holds(database: Any) -> None:
+    connection = await database.connect()
+    async with watching(database.dsn) as daemon:
+        await daemon.known("canary_write")
+        await connection.execute(f"ALTER DATABASE {database.name} SET default_transaction_read_only = on")
+        await connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE application_name = 'pgbackfill/canary' AND datname = current_database()"
+        )
+        shown = await daemon.noted("canary_write", "read-only transaction")
+        assert shown["level"] == "unknown"
+        assert (await daemon.held("canary_write unknown for ")).endswith("s")
+        await connection.execute("SET default_transaction_read_only = off")
+        await connection.execute(f"ALTER DATABASE {database.name} RESET default_transaction_read_only")
+        await daemon.known("canary_write")
+        await until(lambda: daemon.hold() is None, "the hold ends")
+
+
+async def test_a_beat_that_is_blocked_counts_as_slow_and_not_as_nothing(database: Any) -> None:
+    connection = await database.connect()
+    async with watching(database.dsn, latency_slack_ms=20) as daemon:
+        await daemon.known("canary_write")
+        async with connection.transaction():
+            await connection.execute("SELECT FROM pgbackfill.workers FOR UPDATE")
+            assert "unknown" not in await daemon.held("canary_write ")
+        await until(lambda: daemon.hold() is None, "the hold ends")
+
+
+async def test_a_pruned_worker_registers_again(database: Any) -> None:
+    connection = await database.connect()
+    async with watching(database.dsn):
+        await connection.execute("DELETE FROM pgbackfill.workers")
+        await until(lambda: connection.fetchval("SELECT count(*) = 1 FROM pgbackfill.workers"), "the row is back")
