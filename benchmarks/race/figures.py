@@ -82,7 +82,7 @@ def _stopped(run: Run) -> Stopped | None:
     if stop is None or run.seconds < stop[1]:  # nobody, or done before
         return None
     samples = [sample for sample in run.samples if sample.at <= run.ended]
-    return stopped(samples, run.began + stop[0], run.began + stop[1], soft_s=SOFT_S, hard_s=HARD_S)
+    return stopped(samples, run.began, run.began + stop[0], run.began + stop[1], soft_s=SOFT_S, hard_s=HARD_S)
 
 
 def series(run: Run) -> tuple[list[float], list[float], list[float]]:

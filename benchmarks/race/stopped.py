@@ -34,9 +34,12 @@ class Stopped:
     back_after_link: float | None
 
 
-def stopped(samples: Sequence[Sample], begin: float, end: float, *, soft_s: float, hard_s: float) -> Stopped:
-    """`begin` and `end` of the stop in the samples' time."""
-    usual = (written_by(samples, begin) - written_by(samples, begin - BEFORE_S)) / BEFORE_S
+def stopped(
+    samples: Sequence[Sample], start: float, begin: float, end: float, *, soft_s: float, hard_s: float
+) -> Stopped:
+    """`start` of the run, `begin` and `end` of the stop in the samples' time."""
+    # Whoever stops and goes may happen to rest just before the stop: then the mean since the start counts.
+    usual = max(_mean_pace(samples, begin - BEFORE_S, begin), _mean_pace(samples, start, begin))
     lags, short = true_lags(samples), pace(samples, 0.1)
     spent = next((s.at for s, lag in zip(samples, lags, strict=True) if s.at > begin and lag > hard_s), None)
     writes = [s.at for s, rate in zip(samples, short, strict=True) if begin < s.at < end and rate > IDLE_SHARE * usual]
@@ -49,3 +52,7 @@ def stopped(samples: Sequence[Sample], begin: float, end: float, *, soft_s: floa
         back_after=None if back is None or drained is None else max(0.0, back - drained),
         back_after_link=None if back is None else back - end,
     )
+
+
+def _mean_pace(samples: Sequence[Sample], since: float, until: float) -> float:
+    return (written_by(samples, until) - written_by(samples, since)) / (until - since)

@@ -75,7 +75,7 @@ def outage(writes_until: float, back_at: float) -> list[Sample]:
 
 
 def test_an_outage_is_told_from_the_samples() -> None:
-    found = stopped(outage(writes_until=11, back_at=18), 5, 15, soft_s=1, hard_s=5)
+    found = stopped(outage(writes_until=11, back_at=18), 0, 5, 15, soft_s=1, hard_s=5)
     assert found.held_after == pytest.approx(1.0, abs=0.15)  # 5 s of lag at 10 s, the last write at 11 s
     assert found.drained_after == pytest.approx(0.6, abs=0.15)  # 600 bytes at 1000 a second
     assert found.back_after_link == pytest.approx(3.5, abs=0.2)  # at 18 s, and a window of 0.5 s
@@ -83,5 +83,10 @@ def test_an_outage_is_told_from_the_samples() -> None:
 
 
 def test_who_stops_in_time_is_not_late_and_who_never_comes_back_has_no_figure() -> None:
-    found = stopped(outage(writes_until=8, back_at=99), 5, 15, soft_s=1, hard_s=5)
+    found = stopped(outage(writes_until=8, back_at=99), 0, 5, 15, soft_s=1, hard_s=5)
     assert (found.held_after, found.back_after, found.back_after_link) == (0.0, None, None)
+
+
+def test_who_rested_just_before_the_stop_is_measured_by_its_mean_pace() -> None:
+    found = stopped(outage(writes_until=3, back_at=18), 0, 5, 15, soft_s=1, hard_s=5)
+    assert found.back_after_link == pytest.approx(3.3, abs=0.2)  # 90 % of 60 a second, over a window of 0.5 s
