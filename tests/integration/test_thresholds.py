@@ -133,19 +133,17 @@ async def test_dead_rows_of_the_walked_table_slow_down(database: Any) -> None:
 
 
 async def test_an_old_transaction_is_named_and_holds_only_where_somebody_says_so(database: Any) -> None:
-    connection, other = await database.connect(), await database.connect()
-    pid = await other.fetchval("SELECT pg_backend_pid()")
+    other = await database.connect()
     async with other.transaction():
         await other.execute("CREATE TABLE something ()")
         async with watching(database.dsn, signals=limits("oldest_transaction", 0.2)) as daemon:
             signal = await reaches(daemon, "oldest_transaction", 0.3)
             assert signal.level == "soft"
-            if f"pid {pid}," in signal.detail:
-                assert "idle in transaction" in signal.detail
+            # Which one depends on the tests beside this one.
+            assert signal.detail.startswith(("pid ", "prepared transaction "))
             assert daemon.hold() is None
             daemon.set(signals=limits("oldest_transaction", 0.2, 0.4))
             assert " > 0.4s (" in await daemon.held("oldest_transaction ")
-    await connection.fetchval("SELECT 1")
 
 
 async def test_connections_count_against_what_logins_may_have(database: Any) -> None:

@@ -80,8 +80,9 @@ async def test_a_slow_query_of_a_user_delays_no_other_signal(database: Any) -> N
         connection = await database.connect()
         sleeping = "SELECT count(*) = 1 FROM pg_stat_activity WHERE query LIKE '/* pgbackfill signal=slow */%'"
         await until(lambda: connection.fetchval(sleeping), "it is named in pg_stat_activity")
-        beats = len(daemon.context.beats._stamps)
-        await until(lambda: len(daemon.context.beats._stamps) > beats + 5, "the heart beats on")
+        beat = await connection.fetchval("SELECT heartbeat_at FROM pgbackfill.workers")
+        later = "SELECT heartbeat_at > $1::timestamptz + interval '0.5 s' FROM pgbackfill.workers"
+        await until(lambda: connection.fetchval(later, beat), "the heart beats on")
         assert await connection.fetchval(sleeping)
 
 
