@@ -18,8 +18,11 @@ from .stage import Stage
 
 SAMPLE_S = 0.02
 HEARTBEAT_S = 0.1
-WARM_UP_S = 1.2
-"""Foreground before the start: connections and caches are warm, and the daemon knows what is usual."""
+CONNECT_S = 0.3
+"""For pgbench's connections."""
+
+WARM_UP_S = 2.0
+"""Foreground before the start: caches are warm, and the daemon has seen two of its one-second canaries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,26 +103,24 @@ async def one_run(stage: Stage, course: Course, contender: str, most: float) -> 
     await stage.fresh()
     recorder = Recorder(stage)
     plan = course.foreground
-    async with (
-        stage.connected("postgres") as pulse,
-        traffic(stage.dsn, course.rows) as running,
-        ready(contender, stage, course) as work,
-        anyio.create_task_group() as tasks,
-    ):
+    async with stage.connected("postgres") as pulse, traffic(stage.dsn, course.rows) as running:
+        # Before the daemon, whose first look at the foreground's latency is what it takes for usual.
         await running.start(plan, plan.rate * most)
-        tasks.start_soon(beat, pulse)
-        tasks.start_soon(recorder.run)
-        stage.link.rate = course.schedule.steps[0].rate if course.schedule else None
-        await anyio.sleep(WARM_UP_S)
-        began = time.time()
-        tasks.start_soon(follow, course.schedule, stage)
-        tasks.start_soon(surge, plan, running, most)
-        outcome = await work(course.limit_s)
-        replayed = await recorder.replayed(outcome.ended)
-        await anyio.sleep(max(0.0, outcome.ended + FLUSH_S - time.time()))
-        await running.stop()
-        transactions = running.transactions(began, outcome.ended)
-        tasks.cancel_scope.cancel()
+        await anyio.sleep(CONNECT_S)
+        async with ready(contender, stage, course) as work, anyio.create_task_group() as tasks:
+            tasks.start_soon(beat, pulse)
+            tasks.start_soon(recorder.run)
+            stage.link.rate = course.schedule.steps[0].rate if course.schedule else None
+            await anyio.sleep(WARM_UP_S)
+            began = time.time()
+            tasks.start_soon(follow, course.schedule, stage)
+            tasks.start_soon(surge, plan, running, most)
+            outcome = await work(course.limit_s)
+            replayed = await recorder.replayed(outcome.ended)
+            await anyio.sleep(max(0.0, outcome.ended + FLUSH_S - time.time()))
+            await running.stop()
+            transactions = running.transactions(began, outcome.ended)
+            tasks.cancel_scope.cancel()
     stage.link.rate = None
     await stage.check(course.column, course.rows, 0 if contender == NOBODY else outcome.rows)
     return Run(course, contender, began, replayed, outcome, recorder.samples, transactions)
