@@ -69,6 +69,20 @@ class Psql:
         assert result.returncode == 0, result.stderr
         return [tuple(line.split("\t")) for line in result.stdout.splitlines()]
 
+    @contextlib.contextmanager
+    def open_transaction(self, command: str) -> Iterator[None]:
+        """Runs a command and does not commit until the block ends."""
+        arguments = ["-c", "BEGIN", "-c", command, "-c", "\\echo done", "-c", f"SELECT pg_sleep({PATIENCE_S})"]
+        process = subprocess.Popen(["psql", self.dsn, "-XqAt", *arguments], stdout=subprocess.PIPE, env=_environment())
+        try:
+            assert process.stdout is not None
+            while process.stdout.readline() != b"done\n":
+                assert process.poll() is None
+            yield
+        finally:
+            process.kill()
+            process.communicate()
+
     def value(self, command: str) -> str:
         """The one value of the one row."""
         ((value,),) = self(command)
@@ -163,6 +177,20 @@ class Shop:
 
 @pytest.fixture
 def shop(debian_15: Server) -> Iterator[Shop]:
+    """All clients of the pool share one server connection."""
+    with _shop(debian_15, pool_size=1) as shop:
+        yield shop
+
+
+@pytest.fixture
+def wide_shop(debian_15: Server) -> Iterator[Shop]:
+    """With a pool in which a chunk does not keep everybody else out."""
+    with _shop(debian_15, pool_size=10) as shop:
+        yield shop
+
+
+@contextlib.contextmanager
+def _shop(debian_15: Server, pool_size: int) -> Iterator[Shop]:
     name = "shop"
     server = Psql(debian_15.dsn())
     server(f"CREATE DATABASE {name}")
@@ -172,14 +200,14 @@ def shop(debian_15: Server) -> Iterator[Shop]:
         "CREATE TABLE users (id bigint PRIMARY KEY, email text, email_lower text, visits int NOT NULL DEFAULT 0)",
         "INSERT INTO users SELECT g, 'User' || g || '@Example.com' FROM generate_series(1, 20000) AS g",
     )
-    with _pgbouncer(debian_15) as port:
+    with _pgbouncer(debian_15, pool_size) as port:
         yield Shop(direct, Psql(f"postgresql://{debian_15.user}@127.0.0.1:{port}/{name}"))
     server(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @contextlib.contextmanager
-def _pgbouncer(server: Server) -> Iterator[int]:
-    """Transaction pooling by Debian's PgBouncer, everything else as it comes. One server connection: all share it."""
+def _pgbouncer(server: Server, pool_size: int) -> Iterator[int]:
+    """Transaction pooling by Debian's PgBouncer, everything else as it comes."""
     scratch = Scratch.of_process()
     folder = scratch.folder("pgbouncer")
     with socket.socket() as probe:
@@ -197,7 +225,7 @@ def _pgbouncer(server: Server) -> Iterator[int]:
         auth_type = trust
         auth_file = {folder}/users
         pool_mode = transaction
-        default_pool_size = 1
+        default_pool_size = {pool_size}
         """
     )
     for file in folder.iterdir():

@@ -98,3 +98,48 @@ def test_the_daemon_leaves_nothing_behind_for_the_next_client_of_the_pool(
     assert shop.pooled.value("SELECT pg_backend_pid()") == backend, "the daemon worked on this very connection"
     assert shop.pooled(SETTINGS) == clean_pool
     assert {what: found for what, query in LEFT_BEHIND.items() if (found := shop.pooled(query))} == {}
+
+
+def test_whoever_holds_a_row_is_named_through_the_pool_as_well(
+    wide_shop: Any, start: Callable[..., Any], wait_until: Callable[[Callable[[], bool], str], None]
+) -> None:
+    """The process id that the pooler gives out is its own; the chunk's backend knows its real one."""
+    shop = wide_shop
+    shop.pooled(ENQUEUE % SLOW)
+    daemon = start(shop.pooled.dsn)
+    wait_until(lambda: shop.pooled.value(BEGUN) == "1", "the first chunk")
+    with shop.direct.open_transaction("SELECT pg_backend_pid() FROM users WHERE id = 19999 FOR UPDATE"):
+        shop.pooled("UPDATE pgbackfill.jobs SET options = '{}'")
+        holder = "SELECT pid FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(%'"
+        pid = shop.direct.value(holder)
+        reason = "SELECT hold_reason FROM pgbackfill.progress"
+        wait_until(lambda: shop.direct.value(reason) == f"row_locked by pid {pid}", "the name of the holder")
+        shop.direct(f"SELECT pg_terminate_backend({pid})")
+    wait_until(lambda: shop.direct.value(STATUS) == "succeeded", "the end")
+    assert shop.direct.value(CHANGED) == "20000"
+    daemon.stopped()
+
+
+def test_a_chunk_gives_way_through_the_pool_as_well(
+    wide_shop: Any, start: Callable[..., Any], wait_until: Callable[[Callable[[], bool], str], None]
+) -> None:
+    shop = wide_shop
+    shop.direct(
+        "CREATE TABLE in_a_hurry ()",
+        "CREATE FUNCTION slowly() RETURNS int LANGUAGE sql AS"
+        " 'SELECT 1 FROM (SELECT) AS one LEFT JOIN (SELECT pg_sleep(1) WHERE NOT EXISTS (SELECT FROM in_a_hurry)) AS s"
+        " ON true'",
+    )
+    shop.pooled(
+        "INSERT INTO pgbackfill.jobs (name, table_name, set_clause, options) VALUES ('slow', 'users',"
+        " 'visits = visits + slowly()', '{\"statement_timeout_ms\": 60000}')"
+    )
+    daemon = start(shop.pooled.dsn)
+    sleeping = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+    wait_until(lambda: shop.direct.value(sleeping) == "1", "a chunk at work")
+    shop.direct("UPDATE users SET email = 'new' WHERE id = 1")  # else it would wait for eight minutes
+    assert shop.direct.value("SELECT count(*) FROM users WHERE visits > 0") == "0"
+    shop.direct("INSERT INTO in_a_hurry DEFAULT VALUES")
+    wait_until(lambda: shop.direct.value(STATUS) == "succeeded", "the end")
+    assert shop.direct.value("SELECT count(*) FROM users WHERE visits = 1") == "20000"
+    daemon.stopped()

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-import anyio
 import asyncpg
 
 from pgbackfill.control.decision import ChunkSample, Outcome
@@ -14,12 +13,11 @@ from pgbackfill.control.options import PacingOptions
 from pgbackfill.database import catalog, jobs, ranges
 from pgbackfill.database.chunk import ChunkTransaction
 from pgbackfill.database.failures import first_line, hold_reason
-from pgbackfill.database.link import passing
 from pgbackfill.database.outcome import Stage
-from pgbackfill.database.queries import load
 from pgbackfill.jobs.failures import Failure, classify
 
 from .breaker import Breaker
+from .holders import looking
 
 if TYPE_CHECKING:
     from .lane import Lane
@@ -82,27 +80,8 @@ class Trouble:
         if not self._locked or rows > 1:
             yield
             return
-        failure: Exception | None = None
-        async with anyio.create_task_group() as group:
-            group.start_soon(self._find_holders, chunk, options.lock_timeout_ms / 2000)
-            try:
-                yield
-            except Exception as error:  # raised again below: a task group would wrap it
-                failure = error
-            group.cancel_scope.cancel()
-        if failure is not None:
-            raise failure
-
-    async def _find_holders(self, chunk: ChunkTransaction, after_s: float) -> None:
-        await anyio.sleep(after_s)
-        if chunk.backend is None:
-            return  # it waits for the range itself
-        try:
-            async with self._lane.context.control.use() as control:
-                self._holders = await control.fetchval(load("signals")["lock_holders"], chunk.backend.pid)
-        except Exception as error:
-            if not passing(error):
-                raise  # else the hold goes without a name
+        async with looking(self._lane.context.control, chunk, options.lock_timeout_ms / 2000, self._holders):
+            yield
 
     async def met(self, error: Exception, rows: int) -> bool:
         """Decides by SQLSTATE; False ends the lane."""
