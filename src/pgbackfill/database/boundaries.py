@@ -15,7 +15,13 @@ USUAL_ROWS_PER_BLOCK = 50
 
 
 async def sample(
-    work: Connection, change: Change, relation: int, lower: Lower | None, upper: KeyText, ranges: int
+    work: Connection,
+    change: Change,
+    relation: int,
+    lower: Lower | None,
+    upper: KeyText,
+    ranges: int,
+    blocks_most: int | None = None,
 ) -> Sample:
     """Keys of the walk (`lower`, `upper`] of the table with the oid `relation`, for about `ranges` ranges.
 
@@ -24,7 +30,7 @@ async def sample(
     """
     table = await work.fetchrow(load("catalog")["relation_blocks"], relation)
     blocks, rows_per_block = table or (0, None)
-    share = min(1.0, blocks_wanted(ranges) / max(1, blocks))
+    share = min(1.0, (blocks_most or blocks_wanted(ranges)) / max(1, blocks))
     found = await _look(work, change, lower, upper, share)
     if share == 1 or found.serves(ranges, rows_per_block or USUAL_ROWS_PER_BLOCK):
         return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from functools import partial
 from time import perf_counter
 from typing import Any
@@ -12,9 +13,9 @@ import asyncpg
 from pgbackfill.control.options import PacingOptions
 from pgbackfill.errors import JobFailed, LeaseLost
 from pgbackfill.jobs.job import Claim, Job
-from pgbackfill.keyset import session
+from pgbackfill.keyset import milestones, session
 from pgbackfill.keyset.explain import ChangeReport, by_key, read_change
-from pgbackfill.keyset.key import KeyText, Lower
+from pgbackfill.keyset.key import Arguments, KeyText, Lower
 from pgbackfill.keyset.reach import Reach
 from pgbackfill.keyset.statement import Change, Form, Statement
 from pgbackfill.keyset.stride import Stride
@@ -49,6 +50,7 @@ class ChunkTransaction:
         """While the transaction is open and its COMMIT has not been sent."""
         self.yields_to: str | None = None
         """Who made it necessary to cancel this chunk, once somebody has."""
+        self._ahead = claim.milestones
         self._end_key: KeyText | None = None
         self._stride = Stride(change.key)
         self._reach = Reach()
@@ -140,7 +142,10 @@ class ChunkTransaction:
         return (await self._scan(self._lower(cursor), 1))[0]
 
     async def _store(self, *values: Any) -> None:
-        await self._end("pgbackfill.end_chunk($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13)", *values)
+        """`values` begin with the last key of the chunk, if it scanned any row."""
+        await self._end(
+            "pgbackfill.end_chunk($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,p.passed)", *values, end=values[0]
+        )
 
     async def _begin(self, options: PacingOptions) -> tuple[KeyText | None, str | None]:
         self.stage, self.yields_to = Stage.BEGIN, None
@@ -215,12 +220,15 @@ class ChunkTransaction:
         document = (await self._required(build(*arguments)))[0]
         return read_change(json.loads(document), returning=self.change.operation != "statement")
 
-    async def _end(self, call: str, *values: Any) -> None:
+    async def _end(self, call: str, *values: Any, end: Sequence[str] | None = None) -> None:
         claim, self.stage = self.claim, Stage.STORE
+        arguments = Arguments([claim.range_id, claim.epoch, claim.token, *values])
+        passed = milestones.passed(self.change.key, end, self._ahead, arguments) if end is not None else "0"
         stored = await self.connection.fetchrow(
-            f"{self.change.comment}SELECT number, {self.change.relation_oid} FROM {call} AS number",
-            claim.range_id, claim.epoch, claim.token, *values,
-        )  # fmt: skip
+            f"{self.change.comment}SELECT number, {self.change.relation_oid}, p.passed"
+            f" FROM (SELECT {passed} AS passed) AS p, LATERAL {call} AS number",
+            *arguments.values,
+        )
         if stored is None:
             raise LeaseLost(f"range {claim.range_id} of job {self.job.name} was taken over inside a chunk")
         if stored[1] != claim.relation:  # our statements hold locks on whatever carries the name, so this is final
@@ -229,6 +237,7 @@ class ChunkTransaction:
         answer = await self.connection.execute("COMMIT")
         if answer != "COMMIT":
             raise CommitRefused(f"COMMIT answered {answer}")
+        self._ahead = self._ahead[stored[2] :]
 
     async def _rollback(self) -> None:
         self.backend = None

@@ -7,16 +7,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
 
+import asyncpg
+
 from pgbackfill.errors import JobFailed
 from pgbackfill.jobs.job import Job
-from pgbackfill.keyset.cuts import Piece, cut, share_out
+from pgbackfill.keyset.cuts import BLOCKS_LEAST, Piece, cut, share_out
 from pgbackfill.keyset.key import KeyText, Lower
+from pgbackfill.keyset.milestones import milestones
 from pgbackfill.keyset.statement import Change
 
 from . import catalog
 from .boundaries import sample
 from .queries import load
 from .types import Connection
+
+BLOCKS_PER_LEAF_LEAST = 30
+"""Of every leaf, however many there are: some 1500 rows."""
 
 
 async def waits_for(connection: Connection, job: Job) -> str | None:
@@ -56,13 +62,15 @@ async def prepare(control: Connection, work: Connection, job: Job, *, parallelis
     """
     walks = [await _walk(work, job, relation) for relation in await catalog.leaves(work, job.relation)]
     ranges = share_out(parallelism, [walk.rows for walk in walks])
-    pieces = [await _pieces(work, job, walk, wanted) for walk, wanted in zip(walks, ranges, strict=True)]
+    # Many leaves are many chances to be wrong either way: together a thousand blocks say as much as of a single table.
+    blocks = max(BLOCKS_PER_LEAF_LEAST, BLOCKS_LEAST // len(walks)) if len(walks) > 1 and parallelism == 1 else None
+    cuts = [await _pieces(work, job, walk, wanted, blocks) for walk, wanted in zip(walks, ranges, strict=True)]
     async with control.transaction():
         if await control.fetchval(load("jobs")["lock_unprepared"], job.id) is None:
             return 0
         ordinal = count()
-        for walk, cut_pieces in zip(walks, pieces, strict=True):
-            await _store(control, job, walk, cut_pieces, ordinal)
+        for walk, (pieces, parts) in zip(walks, cuts, strict=True):
+            await _store(control, job, walk, pieces, parts, ordinal)
         await control.execute(load("jobs")["set_prepared"], job.id)
     return next(ordinal)
 
@@ -82,22 +90,33 @@ async def _walk(work: Connection, job: Job, relation: int) -> _Walk:
         return _Walk(relation, change, lower, tuple(row), max(1, int(plan["Plan Rows"])))
 
 
-async def _pieces(work: Connection, job: Job, walk: _Walk, wanted: int) -> list[Piece]:
+async def _pieces(
+    work: Connection, job: Job, walk: _Walk, wanted: int, blocks: int | None
+) -> tuple[list[Piece], list[list[KeyText]]]:
+    """The ranges of a leaf, and the milestones of each. What was sampled is true however old the statistics are."""
     if walk.upper is None:
-        return []
-    if wanted == 1:
-        return [Piece(walk.upper, walk.rows)]
-    async with catalog.rolled_back(work, job):
-        found = await sample(work, walk.change, walk.relation, walk.lower, walk.upper, wanted)
-    return cut(found, walk.upper, wanted)
+        return [], []
+    try:
+        async with catalog.rolled_back(work, job):
+            found = await sample(work, walk.change, walk.relation, walk.lower, walk.upper, wanted, blocks)
+    except asyncpg.QueryCanceledError:  # a time-out of the login: the work can be done without knowing how much it is
+        return [Piece(walk.upper, walk.rows)], [[]]
+    pieces = cut(found, walk.upper, wanted)
+    return pieces, milestones(found, pieces)
 
 
-async def _store(control: Connection, job: Job, walk: _Walk, pieces: list[Piece], ordinal: Iterator[int]) -> None:
+async def _store(
+    control: Connection, job: Job, walk: _Walk, pieces: list[Piece], parts: list[list[KeyText]], ordinal: Iterator[int]
+) -> None:
     """Each range begins after the last key of the one before, so a row that was not sampled is in one of them, too."""
     lower, inclusive = walk.lower.key if walk.lower else None, True
     bounds: list[tuple[KeyText | None, int]] = [(piece.upper, piece.rows) for piece in pieces]
-    for upper, estimate in bounds or [(None, 0)]:
-        await control.execute(
-            load("ranges")["insert_range"], job.id, next(ordinal), walk.relation, lower, inclusive, upper, estimate
+    for (upper, estimate), keys in zip(bounds or [(None, 0)], parts or [[]], strict=True):
+        range_id = await control.fetchval(
+            load("ranges")["insert_range"],
+            job.id, next(ordinal), walk.relation, lower, inclusive, upper, estimate, len(keys),
+        )  # fmt: skip
+        await control.executemany(
+            load("ranges")["insert_milestone"], [(range_id, place, key) for place, key in enumerate(keys)]
         )
         lower, inclusive = upper, False

@@ -38,6 +38,7 @@ async def claim(
     row = await connection.fetchrow(_sql("claim_range"), job_id, token, worker_id, lease_s, list(own))
     if row is None:
         return None
+    ahead = await connection.fetch(_sql("milestones_ahead"), row["id"])
     return Claim(
         range_id=row["id"],
         job_id=row["job_id"],
@@ -49,6 +50,7 @@ async def claim(
         lower_inclusive=row["lower_inclusive"],
         upper_key=tuple(row["upper_key"]),
         retry=row["retry"],
+        milestones=tuple(tuple(milestone["key"]) for milestone in ahead),
     )
 
 

@@ -61,3 +61,5 @@ class Claim:
     lower_inclusive: bool = True
     retry: bool = False
     """Whether it repeats the quarantined rows of another range."""
+    milestones: tuple[tuple[str, ...], ...] = ()
+    """Keys that the cursor has yet to pass; they tell how far it has come."""

@@ -34,8 +34,8 @@ class Lower:
 class Arguments:
     """Collects bound values while a statement is built; every one is sent as text and cast to the key's own type."""
 
-    def __init__(self) -> None:
-        self.values: list[object] = []
+    def __init__(self, first: Sequence[object] = ()) -> None:
+        self.values: list[object] = list(first)
 
     def key_value(self, value: str, type_name: str) -> str:
         self.values.append(value)

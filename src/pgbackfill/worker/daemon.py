@@ -36,7 +36,7 @@ log = structlog.get_logger()
 NEXT_CONNECTION = frozenset(
     {"dsn", "work_dsn", "direct_dsn", "pooler", "connect_timeout_s", "password_file", "password_command"}
 )
-NEED_RESTART = frozenset({"replica_dsns", "expected_replicas", "http", "log"})
+NEED_RESTART = frozenset({"http", "log"})
 """After SIGHUP: what serves new connections only, and what is made once. Everything else acts at once."""
 
 Serve = Callable[..., Coroutine[Any, Any, None]]

@@ -66,6 +66,9 @@ CREATE TABLE pgbackfill.ranges (
     worker_id        bigint,
     chunk_no         bigint NOT NULL DEFAULT 0,   -- counts committed chunks: tells whether a lost COMMIT happened
     rows_estimated   bigint NOT NULL DEFAULT 0,
+    milestones       int NOT NULL DEFAULT 0,      -- keys that part the estimated rows evenly
+    milestones_passed int NOT NULL DEFAULT 0,
+    passed_scanned   bigint NOT NULL DEFAULT 0,   -- rows_scanned when the last of them was passed
     rows_scanned     bigint NOT NULL DEFAULT 0,
     rows_changed     bigint NOT NULL DEFAULT 0,
     rows_quarantined bigint NOT NULL DEFAULT 0,
@@ -80,6 +83,14 @@ CREATE TABLE pgbackfill.ranges (
     UNIQUE (job_id, ordinal)
 ) WITH (fillfactor = 20, autovacuum_vacuum_threshold = 50, autovacuum_vacuum_scale_factor = 0,
         autovacuum_vacuum_cost_delay = 0);
+
+-- Sampled keys that part a range evenly: how far its cursor has come does not depend on how many rows there are.
+CREATE TABLE pgbackfill.milestones (
+    range_id bigint NOT NULL REFERENCES pgbackfill.ranges ON DELETE CASCADE,
+    ordinal  int NOT NULL,
+    key      text[] NOT NULL,
+    PRIMARY KEY (range_id, ordinal)
+);
 
 -- Jobs that shall make only a share of their pace for a while. Of several that are in force the lowest ratio counts.
 CREATE TABLE pgbackfill.throttles (

@@ -19,7 +19,7 @@ CREATE FUNCTION pgbackfill.end_chunk(
     range_id bigint, epoch bigint, token bytea,
     cursor_key text[], scanned bigint, changed bigint, wal_bytes bigint,
     chunk_rows int, chunk_ms double precision, sleep_ms double precision, rows_per_second double precision,
-    lease_s double precision, finished boolean)
+    lease_s double precision, finished boolean, milestones_passed int DEFAULT 0)
 RETURNS SETOF bigint
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -28,6 +28,8 @@ AS $$
            rows_scanned = r.rows_scanned + $5, rows_changed = r.rows_changed + $6, wal_bytes = r.wal_bytes + $7,
            chunk_rows = $8, chunk_ms = $9, active_ms = r.active_ms + $9, sleep_ms = $10, rows_per_second = $11,
            hold_reason = NULL, hold_since = NULL,
+           milestones_passed = r.milestones_passed + $14,
+           passed_scanned = CASE WHEN $14 > 0 THEN r.rows_scanned + $5 ELSE r.passed_scanned END,
            status = CASE WHEN $13 THEN 'done' ELSE r.status END,
            lease_until = CASE WHEN $13 THEN NULL ELSE clock_timestamp() + make_interval(secs => $12) END,
            token_hash = CASE WHEN $13 THEN NULL ELSE r.token_hash END

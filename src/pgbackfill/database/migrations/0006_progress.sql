@@ -37,7 +37,9 @@ CROSS JOIN LATERAL (
         coalesce(sum(a.rows_changed), 0)::bigint AS rows_changed,
         coalesce(sum(a.rows_estimated), 0)::bigint AS rows_estimated,
         coalesce(sum(a.rows_quarantined), 0)::bigint AS rows_quarantined,
-        coalesce(sum(greatest(a.rows_estimated - a.rows_scanned, 0)) FILTER (WHERE a.status = 'open'), 0) AS rows_left,
+        -- The position of the cursor, and what was scanned since it was known, up to the next position that will be.
+        coalesce(sum(greatest(a.rows_estimated - a.milestones_passed * a.apart
+            - least(a.rows_scanned - a.passed_scanned, a.apart), 0)) FILTER (WHERE a.status = 'open'), 0) AS rows_left,
         sum(a.active_ms) AS active_ms,
         greatest(count(*) FILTER (WHERE a.current), 1) AS lanes,
         bool_and(a.hold_reason IS NOT NULL) FILTER (WHERE a.current) AS all_held,
@@ -49,7 +51,7 @@ CROSS JOIN LATERAL (
             AS hold_reason,
         min(a.hold_since) FILTER (WHERE a.current AND a.hold_reason IS NOT NULL) AS hold_since,
         string_agg(DISTINCT w.hostname || ':' || w.pid, ', ') FILTER (WHERE a.current) AS worker
-    FROM (SELECT n.*, j.status = 'running' AND n.status = 'open' AND n.lease_until > clock_timestamp() AS current
+    FROM (SELECT n.*, n.rows_estimated / (n.milestones + 1.0) AS apart, j.status = 'running' AND n.status = 'open' AND n.lease_until > clock_timestamp() AS current
           FROM pgbackfill.ranges AS n WHERE n.job_id = j.id) AS a
     LEFT JOIN pgbackfill.workers AS w ON w.id = a.worker_id
 ) AS r

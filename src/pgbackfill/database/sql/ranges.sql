@@ -1,8 +1,19 @@
 -- Claims and leases. All times are the database's: workers' clocks decide nothing.
 
 -- name: insert_range
-INSERT INTO pgbackfill.ranges (job_id, ordinal, relation, lower_key, lower_inclusive, upper_key, rows_estimated, status)
-VALUES ($1, $2, $3, $4, $5, $6, $7, CASE WHEN $6::text[] IS NULL THEN 'done' ELSE 'open' END);
+INSERT INTO pgbackfill.ranges (job_id, ordinal, relation, lower_key, lower_inclusive, upper_key, rows_estimated, milestones,
+                               status)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, CASE WHEN $6::text[] IS NULL THEN 'done' ELSE 'open' END)
+RETURNING id;
+
+-- name: insert_milestone
+INSERT INTO pgbackfill.milestones (range_id, ordinal, key) VALUES ($1, $2, $3);
+
+-- name: milestones_ahead
+SELECT m.key
+  FROM pgbackfill.milestones m JOIN pgbackfill.ranges r ON r.id = m.range_id
+ WHERE m.range_id = $1 AND m.ordinal >= r.milestones_passed
+ ORDER BY m.ordinal;
 
 -- name: claim_range
 -- Takes the next range that nobody holds. How many lanes work on a job is each daemon's own business (`parallelism`); that
