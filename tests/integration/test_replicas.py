@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -11,6 +12,7 @@ import asyncpg
 import pytest
 from support.watching import Watching, until, watching
 
+from pgbackfill.database.migrate import migrate
 from pgbackfill.embedded import Binaries, Link, Server
 from pgbackfill.worker.probes.names import Names, Walsender
 
@@ -46,6 +48,32 @@ async def test_an_idle_standby_has_no_lag_and_one_that_does_not_replay_has(pair:
             await write(pair)
             assert (await daemon.held("replica_lag ")).endswith("> 1s (standby)")
         await until(lambda: daemon.hold() is None, "the hold ends")
+
+
+async def test_a_link_that_stopped_is_lag_although_the_view_reports_none() -> None:
+    with Server.create(Binaries.find(18), {"fsync": "off"}) as primary:
+        link = Link(primary.port)
+        async with anyio.create_task_group() as group:
+            await group.start(link.run)
+            start = functools.partial(Server.standby, primary, "far", conninfo_port=link.port)
+            standby = await anyio.to_thread.run_sync(start)
+            connection = await asyncpg.connect(primary.dsn())
+            try:
+                await migrate(connection)
+                async with watching(primary.dsn(), lag_soft_s=0.5, lag_hard_s=1) as daemon:
+                    await lag_is_small(daemon, "far")
+                    link.rate = 0
+                    await connection.execute("SELECT pg_logical_emit_message(true, 'x', repeat('x', 5000000))")
+                    assert (await daemon.held("replica_lag ")).endswith("> 1s (far)")
+                    view = await connection.fetchrow("SELECT state, replay_lag FROM pg_stat_replication")
+                    assert view["state"] == "streaming", "it looks as if nothing were wrong"
+                    assert view["replay_lag"] is None or view["replay_lag"].total_seconds() < 0.5
+                    link.rate = None
+                    await until(lambda: daemon.hold() is None, "the link is back")
+            finally:
+                connection.terminate()
+                await anyio.to_thread.run_sync(standby.remove)
+            group.cancel_scope.cancel()
 
 
 async def test_a_replica_that_is_seen_both_ways_is_one(pair: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import anyio
 import asyncpg
 import structlog
 
@@ -15,6 +16,9 @@ log = structlog.get_logger()
 
 POLL_S = 0.2
 """Twice the primary's: as often as the pace can make use of, over a network path that may be longer."""
+
+RETRY_S = 1.0
+"""One that does not answer is not asked at every poll: each time it would be a new connection."""
 
 TIMEOUT_S = 2.0
 
@@ -47,15 +51,16 @@ class Standby:
             while not context.topology.known:
                 await context.bell.wait(POLL_S)
             while True:
-                await self._poll()
-                await context.bell.wait(POLL_S)
+                answered = await self._poll()
+                await anyio.sleep(POLL_S if answered else RETRY_S)
         finally:
             context.topology.asked.discard(self.name)
             context.governor.forget(self.name)
             context.notes.clear("replica_lag", self.name)
             await self._link.close()
 
-    async def _poll(self) -> None:
+    async def _poll(self) -> bool:
+        """Whether it answered."""
         context = self._context
         try:
             async with self._link.use() as connection:
@@ -70,7 +75,7 @@ class Standby:
             if not (isinstance(error, PgbackfillError | asyncpg.PostgresError) or lost(error)):
                 raise
             self._unknown(error)
-            return
+            return False
         self._rename(row)
         delayed = self._is_delayed(row)
         context.notes.clear("replica_lag", self.name)
@@ -78,6 +83,7 @@ class Standby:
             self.name, replay_lsn=row["flush_lsn"] if delayed else row["replay_lsn"], state=row["state"],
             lag_s=None if delayed else beat_lag_s, now=context.now(), interval=POLL_S,
         )  # fmt: skip
+        return True
 
     def _verify(self, row: asyncpg.Record) -> None:
         ours, theirs = self._context.topology.system_identifier, row["system_identifier"]
