@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.field import Field
 from support.shapes import SHAPES, create_table, insert_into, key_names
-from support.steps import started, taken
+from support.steps import may_begin, started, taken
 
 from pgbackfill.control.options import PacingOptions
 from pgbackfill.database import prepare
@@ -137,7 +137,7 @@ async def test_the_promise_holds_to_the_letter(
     job = await started(ground.field, table_name=f'"{shape}"', **JOBS[form])
     await ground.happen(shape, early, expected)
     expected = Expected(expected.owed | expected.young)  # later than the start, earlier than the bound
-    assert await prepare.waits_for(ground.field.connection, job) is None
+    await may_begin(ground.field, job)
     assert await prepare.prepare(ground.field.connection, ground.worker, job, parallelism=parallelism)
     await _walk(ground, job, shape, form, expected, course)
 
@@ -157,9 +157,9 @@ class Disturbed(ChunkTransaction):
         await self.meanwhile()
         return await super()._apply(*arguments)
 
-    async def _end(self, call: str, *values: Any) -> None:
+    async def _end(self, call: str, *values: Any, **keywords: Any) -> None:
         if self.killed != "before COMMIT":
-            await super()._end(call, *values)
+            await super()._end(call, *values, **keywords)
         if self.killed is not None:
             raise asyncpg.InterfaceError("the worker was killed")
 

@@ -14,7 +14,7 @@ from pgbackfill.jobs.job import Claim, Job
 from pgbackfill.keyset.statement import Form
 from pgbackfill.worker.walk import open_walk
 
-from .field import Field
+from .field import Field, eventually
 
 LEASE_S = 30.0
 
@@ -35,7 +35,7 @@ class Steps:
     async def begin(cls, field: Field, **row: Any) -> Steps:
         """Enqueues a job, starts and prepares it, and claims its first range."""
         job = await started(field, **row)
-        assert await prepare.waits_for(field.connection, job) is None
+        await may_begin(field, job)
         connection = await field.database.connect()
         assert await prepare.prepare(field.connection, connection, job)
         return await cls.take(field, job, connection)
@@ -69,6 +69,15 @@ async def started(field: Field, **row: Any) -> Job:
     job_id = await field.enqueue(**row)
     assert await jobs.start_next(field.connection) is not None
     return next(job for job in await jobs.active(field.connection) if job.id == job_id)
+
+
+async def may_begin(field: Field, job: Job) -> None:
+    """Waits until no older transaction is left; autovacuum has one now and then."""
+
+    async def look() -> bool:
+        return await prepare.waits_for(field.connection, job) is None
+
+    await eventually(look)
 
 
 async def claimed(
