@@ -8,7 +8,7 @@ import pytest
 from support.field import Field, eventually
 from support.steps import started
 
-from pgbackfill.database import prepare
+from pgbackfill.database import jobs, prepare
 
 TABLE = (
     "CREATE TABLE t1 (id int PRIMARY KEY, n int NOT NULL DEFAULT 0)",
@@ -181,3 +181,12 @@ async def test_a_job_may_ask_to_be_one_tenant(database: Any) -> None:
     await field.enqueue(table_name="t1", session_settings={"app.tenant": 1, "row_security": True})
     assert await field.drain(work_dsn=work_dsn) == 0, await field.error()
     assert await field.rows("SELECT tenant, n, count(*) FROM t1 GROUP BY 1, 2 ORDER BY 1") == [(0, 0, 20), (1, 1, 20)]
+
+
+@pytest.mark.newest
+async def test_a_job_without_a_range_has_not_succeeded(database: Any) -> None:
+    """What a look sees that meets the commit of the preparation: the job anew, its ranges not yet."""
+    field = await Field.open(database, *TABLE)
+    await started(field, table_name="t1")
+    await field.execute("UPDATE pgbackfill.jobs SET prepared_at = now()")
+    assert await jobs.settle(field.connection) == []

@@ -30,7 +30,12 @@ class Pending:
 
 async def settle(connection: Connection) -> list[tuple[str, str]]:
     """Moves jobs to the state that follows from their ranges; answers (name, new status)."""
-    return [(row["name"], row["status"]) for row in await connection.fetch(_sql("settle"))]
+    candidates = [row["id"] for row in await connection.fetch(_sql("to_settle"))]
+    if not candidates:
+        return []
+    async with connection.transaction():
+        locked = [row["id"] for row in await connection.fetch(_sql("lock_to_settle"), candidates)]
+        return [(row["name"], row["status"]) for row in await connection.fetch(_sql("settle"), locked)]
 
 
 async def start_next(connection: Connection) -> str | None:

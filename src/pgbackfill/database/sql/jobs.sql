@@ -1,18 +1,32 @@
 -- What the daemon asks and tells of jobs. Every statement that writes a job skips one that is locked: a person's open
 -- transaction on a job must delay that job's change of state and nothing else.
 
+-- name: to_settle
+SELECT j.id
+  FROM pgbackfill.jobs j
+ WHERE j.status = 'running'
+   AND (j.desired_state <> 'run' OR j.prepared_at IS NOT NULL
+        AND NOT EXISTS (SELECT FROM pgbackfill.ranges r WHERE r.job_id = j.id AND r.status = 'open'))
+ ORDER BY j.id;
+
+-- name: lock_to_settle
+-- A statement of its own: the next one sees the ranges as they are once nobody else can add any. In one statement, a job
+-- that is being prepared looked as if it had ranges and none of them were open.
+SELECT j.id FROM pgbackfill.jobs j WHERE j.id = ANY($1::bigint[]) ORDER BY j.id FOR UPDATE SKIP LOCKED;
+
 -- name: settle
 -- Moves jobs to the state that follows from what is already true. Any daemon may do it at any time, so that no job
 -- stays between states when a daemon dies. A lease that still runs means that a lane is at work.
 WITH ready AS (
     SELECT j.id,
            CASE WHEN NOT EXISTS (SELECT FROM pgbackfill.ranges r WHERE r.job_id = j.id AND r.status = 'open')
+                     AND EXISTS (SELECT FROM pgbackfill.ranges r WHERE r.job_id = j.id)
                      AND j.prepared_at IS NOT NULL THEN 'succeeded'
                 WHEN j.desired_state = 'pause' THEN 'paused'
                 WHEN j.desired_state = 'cancel' THEN 'cancelled'
            END AS next
       FROM pgbackfill.jobs j
-     WHERE j.status = 'running'
+     WHERE j.status = 'running' AND j.id = ANY($1::bigint[])
        AND NOT EXISTS (SELECT FROM pgbackfill.ranges r
                         WHERE r.job_id = j.id AND r.status = 'open' AND r.lease_until > clock_timestamp())
        FOR UPDATE OF j SKIP LOCKED
