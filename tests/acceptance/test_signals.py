@@ -24,7 +24,7 @@ async def test_term_finishes_the_chunk_and_releases_the_lease(site: Any) -> None
     )  # fmt: skip
     holder = await site.database.connect()
     async with holder.transaction():
-        await holder.execute("LOCK TABLE gate IN EXCLUSIVE MODE")
+        await holder.execute("SELECT FROM gate FOR UPDATE")
         daemon = await site.running()
         await site.true("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")
         daemon.send(signal.SIGTERM)

@@ -19,8 +19,8 @@ TRACKING_S = 0.5
 QUEUE_GAIN = 0.5
 """Pace falls by half of the relative error of the queue. Damping 0.56 at a 0.2 s queue and 0.5 s of tracking."""
 
-GAIN_MIN, GAIN_MAX = 0.3, 1.3
-"""The queue term alone never changes the pace by more (measured on the prototype)."""
+GAIN_MIN, GAIN_MAX = 0.1, 1.3
+"""The queue term alone never changes the pace by more. Upper: measured on a prototype; lower: as above the soft limit."""
 
 GAIN_ABOVE_SOFT = 0.1
 """Above the soft limit of the lag the queue is drained before anything else."""
@@ -41,8 +41,8 @@ RISING_PROBE_PER_S = 1.4
 3 % above its mean of a second, it is: probe on, at most half as fast. A saturated path drains evenly.
 """
 
-PROBE_ABOVE_KNEE = 0.25
-"""Above the rate at which a queue last stood, probing starts this much slower and doubles every second."""
+PROBE_ABOVE_KNEE = 0.5
+"""Above the rate at which a queue last stood, probing starts at this part of its speed, which doubles every second."""
 
 FLOOR_SHARE = 0.1
 FLOOR_MIN_BYTES_PER_S = float(64 << 10)
@@ -111,7 +111,7 @@ class Path:
         if self._standing_since is None:
             self._standing_since = now
         stopped = flow.drain is not None and flow.drain < STOPPED_SHARE * (self.capacity or 0.0)
-        if flow.drain is not None and not stopped and now - self._standing_since >= STOOD_S:
+        if flow.drain is not None and not stopped and self._stood(now):
             rising = flow.drain > RISING * self._drain_mean > 0 and self.queue_s < target_s
             self._drain_mean += (1.0 - math.exp(-seconds / RISING_MEAN_S)) * (flow.drain - self._drain_mean)
             if rising and flow.own > OWN_SHARE_MIN * flow.total:
@@ -140,10 +140,16 @@ class Path:
     def _measure_queue(self, flow: Flow, target_s: float, soft_s: float, now: float) -> None:
         lag = flow.lag_s
         if self.capacity and flow.backlog_bytes:
-            lag = max(lag, min(flow.backlog_bytes / self.capacity, 2 * soft_s))
+            drains = self.capacity
+            if flow.drain is not None and self._stood(now):  # the tracked capacity is old news when a link slows down
+                drains = max(min(drains, flow.drain), FLOOR_BYTES_PER_S)
+            lag = max(lag, min(flow.backlog_bytes / drains, 2 * soft_s))
         if flow.backlog_bytes > 0:
             self._length.poll(flow, target_s=target_s, longest_s=soft_s / 2, now=now)
         self.queue_s = max(0.0, lag - self.path_s)
+
+    def _stood(self, now: float) -> bool:
+        return self._standing_since is not None and now - self._standing_since >= STOOD_S
 
     @property
     def path_s(self) -> float:
