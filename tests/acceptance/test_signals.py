@@ -13,23 +13,20 @@ SLEEPING = "EXISTS (SELECT FROM pg_stat_activity WHERE query LIKE '%job=stuck%' 
 
 async def test_term_finishes_the_chunk_and_releases_the_lease(site: Any) -> None:
     await site.table("users", 1000)
-    # Every chunk waits at a gate that the test holds: the signal comes inside a chunk.
-    await site.connection.execute("CREATE TABLE gate (id int PRIMARY KEY); INSERT INTO gate VALUES (1)")
-    await site.connection.execute(
-        "CREATE FUNCTION pass_gate() RETURNS int LANGUAGE sql VOLATILE AS 'SELECT id FROM gate WHERE id = 1 FOR SHARE'"
-    )
+    # Every chunk waits at a gate that the test holds: the signal comes inside a chunk. An advisory lock is neither met
+    # while a chunk is planned nor a transaction that the upper bound would wait for.
     await site.enqueue(
-        "gated", "users", set_clause="n = n + pass_gate()",
+        "gated", "users", set_clause="n = n + 1 + length(pg_advisory_xact_lock_shared(7)::text)",
         options={"chunk_max_rows": 100, "lock_timeout_ms": 60_000, "statement_timeout_ms": 60_000},
     )  # fmt: skip
     holder = await site.database.connect()
-    async with holder.transaction():
-        await holder.execute("SELECT FROM gate FOR UPDATE")
-        daemon = await site.running()
-        await site.true("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")
-        daemon.send(signal.SIGTERM)
-        await daemon.logged("stopping")
-        assert daemon.process.poll() is None
+    await holder.execute("SELECT pg_advisory_lock(7)")
+    daemon = await site.running()
+    await site.true("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")
+    daemon.send(signal.SIGTERM)
+    await daemon.logged("stopping")
+    assert daemon.process.poll() is None
+    await holder.execute("SELECT pg_advisory_unlock(7)")
     assert await daemon.ended() == 0
     row = await site.range("gated")
     assert (row["chunk_no"], row["status"]) == (1, "open")

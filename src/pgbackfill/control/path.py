@@ -20,7 +20,7 @@ QUEUE_GAIN = 0.5
 """Pace falls by half of the relative error of the queue. Damping 0.56 at a 0.2 s queue and 0.5 s of tracking."""
 
 GAIN_MIN, GAIN_MAX = 0.1, 1.3
-"""The queue term alone never changes the pace by more. Upper: measured on a prototype; lower: as above the soft limit."""
+"""The queue term alone never changes the pace by more: measured on a prototype; and as above the soft limit."""
 
 GAIN_ABOVE_SOFT = 0.1
 """Above the soft limit of the lag the queue is drained before anything else."""
