@@ -25,7 +25,7 @@ JOB = "race"
 
 SESSION = """
 SET plan_cache_mode = force_custom_plan; SET enable_seqscan = off; SET enable_bitmapscan = off;
-SET synchronous_commit = local
+SET synchronous_commit = off
 """
 """As in a chunk of ours."""
 

@@ -19,7 +19,7 @@ async def leases_run_out(site: Any) -> None:
 
 async def test_killed_at_random_moments(site: Any) -> None:
     for name in JOBS:
-        await site.table(name, 20_000)
+        await site.table(name, 60_000)
         await site.enqueue(name, name, options=PACE)
     moment = random.Random(7)
     kills = 0
@@ -39,7 +39,7 @@ async def test_killed_at_random_moments(site: Any) -> None:
     assert await site.daemon("--drain", max_concurrent_jobs=len(JOBS)).ended() == 0
     for name in JOBS:
         await site.changed_once(name)
-        assert (await site.progress(name))["rows_scanned"] == 20_000
+        assert (await site.progress(name))["rows_scanned"] == 60_000
         assert (await site.range(name))["epoch"] >= KILLS
 
 

@@ -63,7 +63,8 @@ class PacingOptions(BaseModel):
         default=5_000, ge=10, le=3_600_000, description="longest statement of a chunk"
     )
     synchronous_commit: Literal["off", "local", "remote_write", "on", "remote_apply"] = Field(
-        default="local", description="durability of a chunk's commit"
+        default="off",
+        description="whether a chunk waits for its commit to be on disk; a crash takes work and cursor back together",
     )
     throughput_floor_ratio: Ratio = Field(
         default=0.1,

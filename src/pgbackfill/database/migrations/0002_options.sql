@@ -43,7 +43,7 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
         ('lock_timeout_ms',      'integer', 'ms',    1,    false, 60000,            NULL, '100'),
         ('statement_timeout_ms', 'integer', 'ms',    10,   false, 3600000,          NULL, '5000'),
         ('synchronous_commit',   'text',    NULL,    NULL, NULL,  NULL,
-            ARRAY['off', 'local', 'remote_write', 'on', 'remote_apply'], '"local"'),
+            ARRAY['off', 'local', 'remote_write', 'on', 'remote_apply'], '"off"'),
         ('throughput_floor_ratio', 'number', 'ratio', 0, false, 1,              NULL, '0.1'),
         ('throughput_floor_s',   'number',  's',     0,    true,  86400,            NULL, '300'),
         ('max_quarantined',      'integer', 'rows',  0,    false, 1000000000,       NULL, '100'),
