@@ -27,6 +27,7 @@ PROGRAMS = {
     "postgresql-15": (POSTGRES_15 / "postgres").exists(),
     "postgresql-client": shutil.which("psql") is not None,
     "pgbouncer": (shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")) is not None,
+    "prometheus": all(shutil.which(program) for program in ("prometheus", "promtool")),
 }
 
 

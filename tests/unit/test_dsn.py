@@ -59,6 +59,15 @@ def test_nothing_at_all_means_this_machine_and_this_user() -> None:
     assert (dsn.user, dsn.database) == (getpass.getuser(), getpass.getuser())
 
 
+def test_a_uid_without_a_name_must_be_told_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 54_321)
+    with pytest.raises(UsageError, match="or PGUSER"):
+        parse("postgresql://h/d")
+    assert parse("postgresql://u@h/d").user == "u"
+
+
 def test_the_string_wins_over_the_service_over_the_environment(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (home / ".pg_service.conf").write_text(
         "# production\n[prod]\nhost=service\nport=7\nuser=service\npassword=a=b%c\n[other]\nhost=x\n"

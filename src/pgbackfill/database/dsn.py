@@ -79,7 +79,7 @@ def parse(text: str) -> Dsn:
     parameters = dsn_options.checked(environment | given)
     remember(given.get("password"), parameters.get("sslpassword"))
 
-    user = parameters.get("user") or getpass.getuser()
+    user = parameters.get("user") or _login_name()
     return Dsn(parameters, _hosts(parameters), user, parameters.get("dbname") or user)
 
 
@@ -171,6 +171,16 @@ def _decode(text: str) -> str:
     if re.search(r"%(?![0-9A-Fa-f]{2})", text):
         raise UsageError("The DSN holds a percent sign that begins no escape; write it as %25.")
     return unquote(text)
+
+
+def _login_name() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's uid often has no name
+        raise UsageError(
+            "No database user is named, and this uid has no name to take instead; "
+            "set PGBACKFILL_DSN to postgresql://user@host/database, or PGUSER."
+        ) from None
 
 
 def _home() -> Path:
