@@ -5,7 +5,7 @@ VENV := .venv
 BIN  := $(VENV)/bin
 PYTEST_FLAGS ?= -n 2
 
-.PHONY: help demo test check format test-system test-docker dashboards bench constraints clean
+.PHONY: help demo test check format test-system test-docker generated bench constraints clean
 
 help:
 	@echo "make demo         watch a backfill pace itself on an embedded Postgres and its replica"
@@ -13,7 +13,7 @@ help:
 	@echo "make check        lint, formatting, types, import contracts"
 	@echo "make test-system  tests that need Debian's Postgres 15, PgBouncer and Prometheus"
 	@echo "make test-docker  tests that build the image and run docker-compose.yml (needs a Docker engine with Compose)"
-	@echo "make dashboards   write deploy/grafana/dashboards anew"
+	@echo "make generated    write Grafana's dashboards and the PrometheusRule anew"
 	@echo "make bench        throughput, scaling, reaction, lanes and the race, side by side (hours; BENCH_FLAGS=--quick for a minute each)"
 	@echo "make format       rewrite the code as make check wants it"
 	@echo "make constraints  choose the pinned versions anew (needs uv)"
@@ -41,8 +41,9 @@ test-system: $(VENV)/.dev
 test-docker: $(VENV)/.dev
 	$(BIN)/pytest tests/docker
 
-dashboards: $(VENV)/.dev
+generated: $(VENV)/.dev
 	$(BIN)/python -m deploy.grafana.generate
+	$(BIN)/python -m deploy.prometheus.operator
 
 bench: $(VENV)/.dev
 	$(BIN)/pip install --quiet -c constraints.txt -r benchmarks/requirements.txt

@@ -1,4 +1,4 @@
-"""Writes the dashboards: `make dashboards`. A test says when what is written is not what this would write."""
+"""Writes the dashboards: `make generated`. A test says when what is written is not what this would write."""
 
 from __future__ import annotations
 

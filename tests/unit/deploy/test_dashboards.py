@@ -37,7 +37,7 @@ def known_names() -> set[str]:
     return own | {rule["record"] for group in groups for rule in group["rules"] if "record" in rule}
 
 
-def test_the_files_are_what_make_dashboards_writes() -> None:
+def test_the_files_are_what_make_generated_writes() -> None:
     assert {path: path.read_text(encoding="utf-8") for path in FILES} == dashboards()
 
 
