@@ -11,7 +11,7 @@ help:
 	@echo "make demo         watch a backfill pace itself on an embedded Postgres and its replica"
 	@echo "make test         unit, integration and acceptance tests on real Postgres"
 	@echo "make check        lint, formatting, types, import contracts"
-	@echo "make test-system  tests that need Debian's Postgres 15, PgBouncer and Prometheus"
+	@echo "make test-system  tests that need Debian's Postgres 15, PgBouncer, Prometheus and Chromium"
 	@echo "make test-docker  tests that build the image and run docker-compose.yml (needs a Docker engine with Compose)"
 	@echo "make generated    write Grafana's dashboards and the PrometheusRule anew"
 	@echo "make bench        throughput, scaling, reaction, lanes and the race, side by side (hours; BENCH_FLAGS=--quick for a minute each)"

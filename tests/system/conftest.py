@@ -26,6 +26,7 @@ POLL_S = 0.02
 PROGRAMS = {
     "postgresql-15": (POSTGRES_15 / "postgres").exists(),
     "postgresql-client": shutil.which("psql") is not None,
+    "chromium": any(shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome")),
     "pgbouncer": (shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")) is not None,
     "prometheus": all(shutil.which(program) for program in ("prometheus", "promtool")),
 }

@@ -1,4 +1,4 @@
-"""HTTP: metrics, health, JSON control."""
+"""HTTP: the status page, metrics, health, JSON control."""
 
 from pgbackfill.http.app import create_app
 from pgbackfill.http.plane import ControlPlane

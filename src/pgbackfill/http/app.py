@@ -1,4 +1,4 @@
-"""The routes: metrics, health, and the JSON interface. No enqueue: a job is SQL."""
+"""The routes: the page, metrics, health, and the JSON interface. No enqueue: a job is SQL."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from pgbackfill import __version__
 from pgbackfill.database.link import UNREACHABLE
 from pgbackfill.database.reports import ACTIONS, Action
 from pgbackfill.errors import DatabaseUnavailable, UsageError
+from pgbackfill.http import page
 from pgbackfill.http.answers import answer, refusal
-from pgbackfill.http.fields import no_fields, pause_fields, throttle_fields
+from pgbackfill.http.fields import no_fields, pause_fields, since_parameter, throttle_fields
 from pgbackfill.http.guard import SAFE_METHODS, Guard
 from pgbackfill.http.plane import ControlPlane
 from pgbackfill.logs import get_logger
@@ -40,8 +41,8 @@ log = get_logger()
 def create_app(plane: ControlPlane, settings: HttpSettings) -> ASGIApp:
     """The application for one daemon."""
 
-    async def index(request: Request) -> Response:
-        links = ["/metrics", "/healthz", "/readyz", "/api/v1/jobs", "/api/v1/signals"]
+    async def process(request: Request) -> Response:
+        links = ["/", "/metrics", "/healthz", "/readyz", "/api/v1/jobs", "/api/v1/signals"]
         return answer(
             {
                 "name": "pgbackfill",
@@ -69,6 +70,11 @@ def create_app(plane: ControlPlane, settings: HttpSettings) -> ASGIApp:
     async def job(request: Request) -> Response:
         name = request.path_params["name"]
         found = await plane.job(name)
+        return answer(found) if found is not None else _no_job(name)
+
+    async def history(request: Request) -> Response:
+        name = request.path_params["name"]
+        found = plane.history(name, _given(since_parameter, request.query_params))
         return answer(found) if found is not None else _no_job(name)
 
     async def command(request: Request) -> Response:
@@ -112,9 +118,11 @@ def create_app(plane: ControlPlane, settings: HttpSettings) -> ASGIApp:
         return answer(plane.throttled())
 
     routes = [
+        *page.ROUTES,
         *(Route(path, _safely(endpoint), methods=["GET"]) for path, endpoint in (
-            ("/", index), ("/metrics", metrics), ("/healthz", healthz), ("/readyz", readyz),
-            ("/api/v1/jobs", jobs), ("/api/v1/jobs/{name}", job), ("/api/v1/signals", signals),
+            ("/metrics", metrics), ("/healthz", healthz), ("/readyz", readyz), ("/api/v1", process),
+            ("/api/v1/jobs", jobs), ("/api/v1/jobs/{name}", job), ("/api/v1/jobs/{name}/history", history),
+            ("/api/v1/signals", signals),
         )),
         *(Route(path, _safely(endpoint), methods=["POST"]) for path, endpoint in (
             ("/api/v1/jobs/{name}/{action}", command), ("/api/v1/pause", pause), ("/api/v1/resume", resume),
@@ -213,5 +221,8 @@ def _no_job(name: str) -> Response:
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    sentences = {404: "There is nothing here; / lists what there is.", 405: "This path does not take that method."}
+    sentences = {
+        404: "There is nothing here; /api/v1 lists what there is.",
+        405: "This path does not take that method.",
+    }
     return refusal(error.status_code, sentences.get(error.status_code, error.detail), error.headers)

@@ -1,7 +1,8 @@
-"""What a request may carry: an empty object, `for`, or `ratio` and `for`."""
+"""What a request may carry: an empty object, `for`, or `ratio` and `for`; and `since` behind an address."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
@@ -33,6 +34,19 @@ def throttle_fields(content: Mapping[str, Any]) -> tuple[float, timedelta]:
     if not isinstance(ratio, int | float) or isinstance(ratio, bool) or not 0 < ratio < 1:
         raise UsageError("ratio must be a number above 0 and below 1, as in 0.5 for half of the pace.")
     return float(ratio), _duration(content["for"])
+
+
+def since_parameter(parameters: Mapping[str, str]) -> float:
+    """Seconds since 1970, 0 where nothing is said. Raises UsageError."""
+    if not parameters.keys() <= {"since"}:
+        raise UsageError("This address takes the parameter since only, as in ?since=1767225600.")
+    try:
+        since = float(parameters.get("since", "0"))
+    except ValueError:
+        since = math.nan
+    if not math.isfinite(since):
+        raise UsageError("since must be a number of seconds since 1970, as in ?since=1767225600.")
+    return since
 
 
 def _duration(value: object) -> timedelta:

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers
 
 from pgbackfill.errors import UsageError
+from pgbackfill.http import page
 from pgbackfill.settings import HttpSettings
 
 # Monitoring reaches these under whatever name the network gives the pod; they change nothing and tell little.
@@ -43,14 +44,20 @@ class Guard:
     def check(self, method: str, path: str, headers: Headers) -> Refusal | None:
         if method in SAFE_METHODS and path in OPEN_PATHS:
             return None
-        return self._check_site(headers) or (None if method in SAFE_METHODS else self._check_token(headers))
+        followed = method in SAFE_METHODS and path == page.PATH and _followed_link(headers)
+        refused = self._check_host(headers) or (None if followed else self._check_site(headers))
+        return refused or (None if method in SAFE_METHODS else self._check_token(headers))
 
-    def _check_site(self, headers: Headers) -> Refusal | None:
+    def _check_host(self, headers: Headers) -> Refusal | None:
         hosts = headers.getlist("host")
         if len(hosts) != 1 or not self._is_own(hosts[0]):
             return Refusal(421, "This Host is not a name of this listener; add it to PGBACKFILL_HTTP__ALLOWED_HOSTS.")
+        return None
+
+    def _check_site(self, headers: Headers) -> Refusal | None:
+        (host,) = headers.getlist("host")
         for origin in headers.getlist("origin"):
-            if urlsplit(origin).netloc.lower() != hosts[0].lower():
+            if urlsplit(origin).netloc.lower() != host.lower():
                 return Refusal(403, "Requests from pages of another origin are refused.")
         if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
             return Refusal(403, "Requests from pages of another site are refused.")
@@ -82,6 +89,11 @@ class Guard:
 def is_loopback(host: str) -> bool:
     """Whether a listener on `host` can be reached from this machine (or pod) only."""
     return host.lower() == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
+
+
+def _followed_link(headers: Headers) -> bool:
+    """Whether a person came here from a chat or a dashboard. The page is the same for everybody and holds no data."""
+    return headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document"
 
 
 def _is_address(name: str) -> bool:

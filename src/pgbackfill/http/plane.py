@@ -21,6 +21,9 @@ class ControlPlane(Protocol):
     async def job(self, name: str) -> Mapping[str, Any] | None:
         """One job with its ranges, latest events and quarantine counts; None where there is no such job."""
 
+    def history(self, name: str, since: float) -> Mapping[str, Any] | None:
+        """Series of the last hour of a job, after `since` (seconds since 1970); None where there is no such job."""
+
     async def command(self, name: str, action: Action, *, duration: timedelta | None = None) -> Mapping[str, Any]:
         """Calls the SQL function of that name and returns the job's row of `pgbackfill.progress`.
 

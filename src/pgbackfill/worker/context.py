@@ -16,6 +16,7 @@ from pgbackfill.metrics import Metrics
 from pgbackfill.settings import Settings
 
 from .bell import Bell
+from .history import History
 from .pauses import Pauses
 from .probes.beats import Beats
 from .probes.notes import Notes
@@ -47,6 +48,8 @@ class Context:
     notes: Notes = field(default_factory=Notes)  # probes
     topology: Topology = field(default_factory=Topology)  # probes
     beats: Beats = field(default_factory=Beats)  # heartbeat
+    shown: set[str] = field(default_factory=set)  # progress: names of all jobs that people can see
+    history: History = field(default_factory=History)  # progress
     stopping: bool = False  # stop()
     pauses: Pauses = field(init=False)
     throttle: Throttle = field(init=False)

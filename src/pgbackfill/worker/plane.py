@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
@@ -17,6 +18,7 @@ from pgbackfill.database.types import Connection
 from pgbackfill.errors import DatabaseUnavailable
 
 from .context import Context
+from .history import INTERVAL_S, KEPT_S, columns
 
 log = structlog.get_logger()
 
@@ -41,6 +43,35 @@ class Plane:
                 return await reports.job(connection, name)
             except reports.UnknownJob:
                 return None
+
+    def history(self, name: str, since: float) -> Mapping[str, Any] | None:
+        """The last hour of a job as series of one point in `interval_s`; None where there is no such job.
+
+        Asks no database, so that it can be seen while that is away.
+        """
+        context, now = self._context, time.time()
+        if name not in context.history and name not in context.shown:
+            return None
+        points = context.history.points(name, now=now, since=since)
+        return {
+            "name": name,
+            "now": round(now, 3),
+            "interval_s": INTERVAL_S,
+            "kept_s": KEPT_S,
+            "limits": self._limits(name),
+            "points": columns(points),
+        }
+
+    def _limits(self, name: str) -> Mapping[str, Mapping[str, float | None]]:
+        """Of lag those of the job where it is running, of latency those of this process."""
+        context = self._context
+        running = [job for job in context.jobs.values() if job.name == name]
+        pacing = running[0].pacing(context.settings.pacing) if running else context.settings.pacing
+        limits = {"lag_s": {"soft": pacing.lag_soft_s, "hard": pacing.lag_hard_s}}
+        for signal in context.governor.signals(context.now()):
+            if signal.name in ("canary_read", "canary_write") and signal.soft is not None and signal.hard is not None:
+                limits[f"{signal.name}_s"] = {"soft": signal.soft, "hard": signal.hard}
+        return limits
 
     async def command(
         self, name: str, action: reports.Action, *, duration: timedelta | None = None
