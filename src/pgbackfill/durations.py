@@ -1,4 +1,4 @@
-"""Times as people write them: `90s`, `30m`, `1h30m`, `2d`."""
+"""Times as people write them (`90s`, `30m`, `1h30m`, `2d`) and as they read them (`3 min 20 s`)."""
 
 from __future__ import annotations
 
@@ -21,3 +21,15 @@ def parse_duration(text: str) -> timedelta:
     if not 0 < seconds <= MOST.total_seconds():
         raise UsageError(f"{text[:40]!r} is not a duration above 0 and up to 3650d; write it as 90s, 30m, 2h or 1h30m.")
     return timedelta(seconds=seconds)
+
+
+def duration(seconds: float) -> str:
+    """`8 s`, `3 min 20 s`, `2 h 05 min`, `4 d 3 h`."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    if whole < 86_400:
+        return f"{whole // 3600} h {whole % 3600 // 60:02} min"
+    return f"{whole // 86_400} d {whole % 86_400 // 3600} h"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +15,8 @@ from pgbackfill.control.options import PacingOptions
 from pgbackfill.errors import UsageError
 from pgbackfill.settings_errors import sentence
 from pgbackfill.settings_signals import CustomSql, Promql, SignalSettings
+from pgbackfill.settings_sources import Words
+from pgbackfill.settings_webhook import WebhookSettings
 
 _URI_STARTS = re.compile(r"[\s,]+(?=postgres(?:ql)?://)")
 
@@ -26,26 +27,11 @@ def _split_dsns(value: Any) -> Any:
         return value
     text = value.strip()
     if text.startswith("["):
-        return _json_list(text)
+        return sources.json_list(text)
     return [part.strip(" ,") for part in _URI_STARTS.split(text) if part.strip(" ,")]
 
 
-def _split_words(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    text = value.strip()
-    return _json_list(text) if text.startswith("[") else [part for part in re.split(r"[\s,]+", text) if part]
-
-
-def _json_list(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        raise ValueError("begins with [ but is not a JSON list") from None
-
-
 Dsns = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split_dsns)]
-Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_words)]
 
 
 class HttpSettings(BaseModel):
@@ -105,6 +91,7 @@ class Settings(BaseSettings, PacingOptions):
     http: HttpSettings = Field(default_factory=lambda: HttpSettings())
     log: LogSettings = Field(default_factory=lambda: LogSettings())
     signals: SignalSettings = Field(default_factory=lambda: SignalSettings())
+    webhook: WebhookSettings = Field(default_factory=lambda: WebhookSettings())
     custom_sql: tuple[CustomSql, ...] = Field((), description="signals that a query of yours reads")
     promql: tuple[Promql, ...] = Field((), description="signals that a Prometheus query reads")
 
@@ -149,7 +136,7 @@ class Settings(BaseSettings, PacingOptions):
 
     def secrets(self) -> tuple[str, ...]:
         """Every secret held here in the clear, for redaction. DSNs are taken apart by whoever parses them."""
-        values = (self.http.token,)
+        values = (self.http.token, self.webhook.url)
         return tuple(value.get_secret_value() for value in values if value is not None)
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import difflib
+import json
 import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel
-from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsError
+from pydantic import BaseModel, BeforeValidator
+from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, SettingsError
 
 from pgbackfill.errors import UsageError
 
@@ -24,6 +25,24 @@ _NOT_OURS = re.compile(
     r"|PGBACKFILL_CONFIG|PGBACKFILL_TEST_\w+"
 )
 _KUBERNETES_PORT = re.compile(r"PGBACKFILL_(\w+_)?PORT")
+
+
+def _split_words(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    return json_list(text) if text.startswith("[") else [part for part in re.split(r"[\s,]+", text) if part]
+
+
+def json_list(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        raise ValueError("begins with [ but is not a JSON list") from None
+
+
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_words)]
+"""A JSON list, or words between commas or blanks."""
 
 
 def read_environment(settings: type[BaseSettings]) -> dict[str, Any]:

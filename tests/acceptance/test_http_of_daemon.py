@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
+from support.receiver import SECRET_PATH, receiving
 
 # Those of the contract, as a scraper knows them: counters without `_total`.
 NAMES = {
@@ -85,7 +86,7 @@ async def test_health_and_the_json_interface(site: Any) -> None:
     assert (await daemon.post("/api/v1/jobs/long/retry"))[0] == 409
     assert json.loads((await daemon.get("/api/v1/signals"))[1])["signals"] is not None
     assert (await daemon.post("/api/v1/pause", origin="https://elsewhere.example"))[0] == 403
-    assert json.loads((await daemon.get("/"))[1])["paused_by"] == []
+    assert json.loads((await daemon.get("/api/v1"))[1])["paused_by"] == []
     await site.connection.execute("DELETE FROM pgbackfill.schema_version WHERE version = 1")
     assert (await daemon.get("/readyz"))[0] == 503
 
@@ -99,3 +100,55 @@ async def test_a_token_is_asked_for_and_never_shown(site: Any) -> None:
     assert (await daemon.post("/api/v1/jobs/long/pause", authorization="Bearer hidden-word"))[0] == 200
     await site.reaches("long", "paused")
     assert "hidden-word" not in daemon.text
+
+
+async def test_the_last_hour_of_a_job_is_kept_and_its_pause_shows(site: Any, until: Any) -> None:
+    await site.slow_job("long", "users")
+    daemon = await site.running(http__enabled="true", http__port=0)
+    assert (await daemon.get("/api/v1/jobs/nobody/history"))[0] == 404
+
+    async def history() -> dict[str, Any]:
+        status, text = await daemon.get("/api/v1/jobs/long/history")
+        points: dict[str, Any] = json.loads(text)["points"] if status == 200 else {"at": [], "hold": []}
+        return points
+
+    async def rates() -> list[float]:
+        return [rate for rate in (await history())["rows_per_second"] if rate]
+
+    async def paused() -> bool:
+        return "paused" in (await history())["hold"]
+
+    async def begun() -> bool:
+        return len((await history())["at"]) > 0
+
+    await until(begun, "the first point")
+    assert len(await until(rates, "a point with rows")) > 0
+    await site.want("long", "pause")
+    await until(paused, "a point of the pause")
+    answer = json.loads((await daemon.get("/api/v1/jobs/long/history"))[1])
+    assert answer["limits"]["lag_s"] == {"soft": 1, "hard": 5}
+    assert len({len(series) for series in answer["points"].values()}) == 1
+    latest = answer["points"]["at"][-1]
+    newer = json.loads((await daemon.get(f"/api/v1/jobs/long/history?since={latest}"))[1])["points"]["at"]
+    assert all(at > latest for at in newer)
+
+
+async def test_what_the_daemon_sees_stands_in_its_row(paired_site: Any) -> None:
+    await paired_site.running()
+    await paired_site.true(
+        "SELECT s ->> 'level' = 'ok' AND (s ->> 'hard')::float = 5 FROM pgbackfill.workers AS w"
+        " CROSS JOIN jsonb_array_elements(w.signals) AS s"
+        " WHERE s ->> 'name' = 'replica_lag' AND s ->> 'detail' = 'standby'"
+    )
+
+
+async def test_the_end_of_the_last_job_is_told_before_the_process_ends(site: Any) -> None:
+    await site.table("users", 100)
+    await site.enqueue("short", "users")
+    with receiving() as receiver:
+        daemon = site.daemon("--drain", webhook__url=receiver.url)
+        assert await daemon.ended() == 0
+        assert [(told["event"], told["job"], told["rows_changed"]) for told in receiver.told] == [
+            ("finished", "short", 100)
+        ]
+    assert SECRET_PATH not in daemon.text

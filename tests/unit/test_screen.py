@@ -8,10 +8,11 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from pgbackfill.durations import duration
 from pgbackfill.screen import Display, Gauge, JobView, Snapshot, Unit
 from pgbackfill.screen.render import render
 from pgbackfill.screen.sparkline import bar, levels
-from pgbackfill.screen.words import duration, hold, quantity, remaining
+from pgbackfill.screen.words import hold, quantity, remaining
 
 JOB = JobView(
     name="users-email-lower",

@@ -191,3 +191,26 @@ def test_a_token_comes_from_its_file_without_the_line_end(tmp_path: Path) -> Non
     file.write_text("\n")
     with pytest.raises(UsageError, match="first line is empty"):
         HttpSettings(token_file=file).read_token()
+
+
+def test_a_webhook_is_an_address_and_knows_its_events(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert load_settings().webhook.read_url() is None
+    monkeypatch.setenv("PGBACKFILL_WEBHOOK__URL", "https://hooks.example/services/verysecretword")
+    monkeypatch.setenv("PGBACKFILL_WEBHOOK__ON", "failed, paused")
+    settings = load_settings()
+    assert settings.webhook.read_url() == "https://hooks.example/services/verysecretword"
+    assert settings.webhook.on == ("failed", "paused")
+    assert "verysecretword" not in repr(settings)
+    file = tmp_path / "url"
+    file.write_text("not an address")
+    with pytest.raises(UsageError, match="must hold an address that begins with https"):
+        load_settings(None, {"webhook": {"url_file": file}}).webhook.read_url()
+    for name, value, says in (
+        ("ON", "failed,exploded", "may hold failed, held, paused, finished, not 'exploded'."),
+        ("URL", "hooks.example/verysecretword", "must be an address that begins with https:// or http://."),
+    ):
+        monkeypatch.setenv(f"PGBACKFILL_WEBHOOK__{name}", value)
+        with pytest.raises(UsageError) as caught:
+            load_settings()
+        assert str(caught.value) == f"PGBACKFILL_WEBHOOK__{name} {says}"
+        monkeypatch.delenv(f"PGBACKFILL_WEBHOOK__{name}")

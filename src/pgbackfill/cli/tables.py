@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from pgbackfill.cli.words import clock, percent
+from pgbackfill.durations import duration
 from pgbackfill.redact import redact
-from pgbackfill.screen.words import duration
 
 _COLOURS: Final = {"running": "cyan", "succeeded": "green", "failed": "red", "cancelled": "yellow", "paused": "yellow"}
 # What fits a terminal; a pipe and --json get every column.

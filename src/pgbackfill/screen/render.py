@@ -10,13 +10,14 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from pgbackfill.durations import duration
 from pgbackfill.screen import words
 from pgbackfill.screen.snapshot import Gauge, JobView, Snapshot
 from pgbackfill.screen.sparkline import bar, levels
 
 WIDEST = 100
 FRAME_WIDTH = 6  # border and padding, left and right
-LABEL_WIDTH, VALUE_WIDTH, LIMIT_WIDTH, GUTTER_WIDTH = 14, 10, 12, 2
+LABEL_WIDTH, VALUE_WIDTH, LIMIT_WIDTH, GUTTER_WIDTH = 14, 10, 15, 2
 PROGRESS_TEXT_WIDTH = 36
 NOTES_SHOWN = 4
 CALM, SLOWED, HELD = "green", "yellow", "bold red"
@@ -29,10 +30,12 @@ def render(snapshot: Snapshot, columns: int) -> RenderableType:
     width = min(columns, WIDEST)
     inner = width - FRAME_WIDTH
     title = Text.assemble(("pgbackfill", "bold"), " · ", job.name, " · ", (job.status, _status_style(job)))
-    body = Group(_progress(job, inner), Text(), _gauges(snapshot, inner), Text(), _hold(job), Text(), *_notes(snapshot))
-    subtitle = Text(words.duration(snapshot.elapsed_s), style="dim")
+    parts = [_progress(job, inner), Text(), _gauges(snapshot, inner), Text(), _hold(job), Text(), *_notes(snapshot)]
+    body = Group(*parts, *([Text(), *_footer(snapshot)] if snapshot.footer else []))
+    subtitle = Text(duration(snapshot.elapsed_s), style="dim")
     border = "red" if job.hold_reason else "cyan"
-    return Panel(body, title=title, subtitle=subtitle, border_style=border, padding=(1, 2), width=width)
+    padding = (0, 2) if snapshot.footer else (1, 2)  # with keys to explain it still fits 24 lines
+    return Panel(body, title=title, subtitle=subtitle, border_style=border, padding=padding, width=width)
 
 
 def _status_style(job: JobView) -> str:
@@ -84,7 +87,9 @@ def _style(gauge: Gauge, value: float | None) -> str:
 
 
 def _limits(gauge: Gauge) -> str:
-    return "" if gauge.hard is None else f"hold > {gauge.hard:g} {gauge.unit}"
+    if gauge.hard is None:
+        return ""
+    return f"hold > {gauge.hard:.0f} {gauge.unit}" if gauge.hard >= 100 else f"hold > {gauge.hard:.3g} {gauge.unit}"
 
 
 def _hold(job: JobView) -> Text:
@@ -97,3 +102,7 @@ def _notes(snapshot: Snapshot) -> list[Text]:
     lines = list(snapshot.notes[-NOTES_SHOWN:])
     lines += [""] * (NOTES_SHOWN - len(lines))
     return [Text(line, style="dim", no_wrap=True, overflow="ellipsis") for line in lines]
+
+
+def _footer(snapshot: Snapshot) -> list[Text]:
+    return [Text(line, no_wrap=True, overflow="ellipsis") for line in snapshot.footer]

@@ -54,9 +54,10 @@ class JobView:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One frame: a job, its gauges, and what happened lately, newest note last."""
+    """One frame: a job, its gauges, what happened lately (newest note last), and what keys do."""
 
     elapsed_s: float
     job: JobView
     gauges: Sequence[Gauge]
     notes: Sequence[str] = ()
+    footer: Sequence[str] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pgbackfill.durations import duration
 from pgbackfill.screen.snapshot import Gauge, JobView, Unit
 
 UNKNOWN = "unknown"
@@ -26,18 +27,6 @@ def quantity(value: float | None, unit: Unit) -> str:
             return f"{value:,.1f} ms" if value < 100 else f"{value:,.0f} ms"
         case Unit.SECONDS:
             return f"{value:.2f} s" if value < 10 else f"{value:,.1f} s"
-
-
-def duration(seconds: float) -> str:
-    """`8 s`, `3 min 20 s`, `2 h 05 min`, `4 d 3 h`."""
-    whole = max(0, round(seconds))
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02} s"
-    if whole < 86_400:
-        return f"{whole // 3600} h {whole % 3600 // 60:02} min"
-    return f"{whole // 86_400} d {whole % 86_400 // 3600} h"
 
 
 def remaining(job: JobView) -> str | None:

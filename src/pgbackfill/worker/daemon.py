@@ -30,6 +30,7 @@ from .probes.watch import Watch
 from .progress import show_progress
 from .roster import Roster, drained
 from .throttle import end_in_time
+from .webhook import Webhook
 
 log = structlog.get_logger()
 
@@ -81,6 +82,8 @@ async def run(settings: Settings, *, drain: bool, serve: Serve | None = None, re
             background.start_soon(Monitor(context, link("monitor")).run)
             background.start_soon(Watch(context, link("signals"), probe_link).run)
             background.start_soon(show_progress, context)
+            webhook = Webhook(context, link("notifications"))
+            background.start_soon(webhook.run)
             background.start_soon(end_in_time, context)
             background.start_soon(waiters.watch, context, link("waiters", "work_dsn"))
             if settings.direct_dsn or settings.pooler != "pgbouncer":
@@ -90,6 +93,8 @@ async def run(settings: Settings, *, drain: bool, serve: Serve | None = None, re
                 lanes.start_soon(Roster(context, lanes).run)
                 if drain:
                     lanes.start_soon(_stop_when_drained, context)
+            if drain:
+                await webhook.flush()
             background.cancel_scope.cancel()
         log.info("stopped", worker=context.worker_id)
         return await _exit_code(context)

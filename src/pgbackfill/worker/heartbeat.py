@@ -6,20 +6,26 @@ feels (the canaries). It beats while jobs are held, and from the start: a baseli
 
 from __future__ import annotations
 
+import json
 import os
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict
 from math import inf
+from typing import Any
 
 import anyio
 import asyncpg
 import structlog
 
 from pgbackfill import __version__
+from pgbackfill.control.signals import Level
+from pgbackfill.database import notifications
 from pgbackfill.database.failures import hold_reason
 from pgbackfill.database.link import UNREACHABLE, Link, lost, passing
 from pgbackfill.database.queries import load
 from pgbackfill.database.types import Connection
+from pgbackfill.jsonable import plain
 
 from .context import Context
 
@@ -30,6 +36,11 @@ MISSED_BEATS = 5
 
 TIMEOUT_S = 2.0
 """A canary that takes longer is given up, and counts as one that took so long."""
+
+ALWAYS_SHOWN = frozenset({"replica_lag", "canary_read", "canary_write"})
+LEVELS = (Level.UNKNOWN, Level.HARD, Level.SOFT, Level.OK)
+SHOWN_MOST = 12
+"""Some 100 bytes each: the row must not become one that the server stores out of line."""
 
 PRUNE_EVERY_S = 3600.0
 DAY_S = 86_400.0
@@ -108,7 +119,7 @@ class Heart:
         # synchronous_commit stays what the database gives a session: where foreground commits wait for a replica, so
         # must this one, or it would not notice.
         context = self._context
-        values = (context.worker_id, len(context.lanes), list(context.pauses.holders))
+        values = (context.worker_id, len(context.lanes), list(context.pauses.holders), _seen(context))
         stamp = await connection.fetchval(load("workers")["heartbeat"], *values, timeout=TIMEOUT_S)
         if stamp is None:
             context.worker_id = await _register(connection)  # pruned, or lost in a failover
@@ -135,8 +146,24 @@ class Heart:
         settings = context.settings
         await connection.execute(load("workers")["prune_workers"])
         await connection.execute(load("jobs")["prune_events"], settings.event_retention_days * DAY_S)
+        await notifications.prune(connection, settings.event_retention_days * DAY_S)
         if settings.job_retention_days is not None:
             await connection.execute(load("jobs")["prune_jobs"], settings.job_retention_days * DAY_S)
+
+
+def _seen(context: Context) -> str:
+    """What people want to see at a distance, as JSON: replicas, canaries, and every signal that is not well."""
+    shown = [
+        {**asdict(signal), "age_s": None}
+        for signal in context.governor.signals(context.now())
+        if signal.name in ALWAYS_SHOWN or signal.level is not Level.OK
+    ]
+    worst_first = sorted(shown, key=lambda signal: LEVELS.index(signal["level"]))
+    return json.dumps([plain(_without_none(signal)) for signal in worst_first[:SHOWN_MOST]])
+
+
+def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value not in (None, "")}
 
 
 async def deregister(context: Context) -> None:

@@ -131,6 +131,7 @@ CREATE TABLE pgbackfill.workers (
     version      text NOT NULL,
     lanes        int NOT NULL DEFAULT 0,          -- ranges being worked now
     paused_by    text[] NOT NULL DEFAULT '{}',    -- holders of a pause of this process
+    signals      jsonb NOT NULL DEFAULT '[]',     -- what it sees: replicas, canaries, and whatever slows or holds it
     started_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
     heartbeat_at timestamptz NOT NULL DEFAULT clock_timestamp()
 ) WITH (fillfactor = 50);

@@ -4,7 +4,8 @@
 INSERT INTO pgbackfill.workers (hostname, pid, version) VALUES ($1, $2, $3) RETURNING id;
 
 -- name: heartbeat
-UPDATE pgbackfill.workers SET heartbeat_at = clock_timestamp(), lanes = $2, paused_by = $3 WHERE id = $1
+UPDATE pgbackfill.workers SET heartbeat_at = clock_timestamp(), lanes = $2, paused_by = $3,
+    signals = $4::text::jsonb WHERE id = $1
 RETURNING heartbeat_at;
 
 -- name: beat_of
