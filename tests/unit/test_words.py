@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from pgbackfill.cli.words import throttled, told, unthrottled
+from pgbackfill.cli.words import happened, throttled, told, unthrottled
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 
@@ -39,3 +39,14 @@ def test_a_throttle_that_another_one_outdoes_says_so() -> None:
     assert unthrottled(row, 1).startswith("users is no longer throttled itself, but every job is, to 25 %")
     assert unthrottled(row | {"throttle_ratio": None}, 0) == "users had no throttle of its own."
     assert unthrottled(None, 1) == "No job of this database is throttled any more (1 throttle ended)."
+
+
+def test_an_event_is_a_line_that_says_what_changed() -> None:
+    at = datetime(2026, 1, 2, 12, 30, 5, tzinfo=UTC)
+    for event, detail, line in (
+        ("status", {"from": "running", "to": "failed", "error": "no\n column"}, "status running → failed: no column"),
+        ("options", {"from": {"a": 1}, "to": {"a": 1, "b": 2}}, "options b unset → 2"),
+        ("throttled", {"ratio": 0.5, "until": at.isoformat()}, "throttled to 50 % until 2026-01-02 12:30:05Z"),
+        ("enqueued", {"status": "queued"}, "enqueued"),
+    ):  # fmt: skip
+        assert happened({"at": at, "actor": "alice", "event": event, "detail": detail}) == f"12:30:05Z alice: {line}"

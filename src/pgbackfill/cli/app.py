@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from pgbackfill import __version__
-from pgbackfill.cli import control, demo, enqueue, migrate, quarantine, run, simulate, status
+from pgbackfill.cli import control, demo, enqueue, migrate, quarantine, run, simulate, status, watch
 from pgbackfill.cli.common import Common, Config, Database
 
 app = typer.Typer(
@@ -43,6 +43,7 @@ app.command("migrate")(migrate.migrate)
 app.command("run")(run.run)
 app.command("enqueue")(enqueue.enqueue)
 app.command("status")(status.status)
+app.command("watch")(watch.watch)
 app.command("pause")(control.pause)
 app.command("resume")(control.resume)
 app.command("cancel")(control.cancel)

@@ -54,3 +54,25 @@ def percent(ratio: float) -> str:
 
 def clock(at: datetime) -> str:
     return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def happened(event: Mapping[str, Any]) -> str:
+    """`22:13:05Z alice: desired_state run → pause`; `event` is a row of `pgbackfill.events`."""
+    detail = event["detail"] if isinstance(event["detail"], dict) else {}
+    said = f"{event['at'].astimezone(UTC).strftime('%H:%M:%SZ')} {event['actor']}: {event['event']}"
+    if "from" in detail and "to" in detail:
+        said += f" {_change(detail['from'], detail['to'])}"
+    if "ratio" in detail and event["event"] == "throttled":
+        said += f" to {percent(detail['ratio'])}"
+    if "until" in detail:
+        said += f" until {clock(datetime.fromisoformat(detail['until']))}"
+    why = detail.get("reason") or detail.get("error")
+    return " ".join((f"{said}: {why}" if why else said).split())
+
+
+def _change(before: Any, after: Any) -> str:
+    """`run → pause`; of options those that are others now."""
+    if not (isinstance(before, dict) and isinstance(after, dict)):
+        return f"{before} → {after}"
+    names = [name for name in before | after if before.get(name) != after.get(name)]
+    return ", ".join(f"{name} {before.get(name, 'unset')} → {after.get(name, 'unset')}" for name in names)

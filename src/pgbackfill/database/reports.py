@@ -95,6 +95,19 @@ async def command(
     return await progress_of(connection, name)
 
 
+async def set_option(connection: Connection, name: str, option: str, value: int) -> None:
+    """Changes one option of a job, which takes effect within a second. Raises UnknownJob, and UsageError."""
+    with translated():
+        if await connection.fetchval(_sql("set_option"), name, option, value) is None:
+            raise UnknownJob(f"There is no job {name!r}; `pgbackfill status` lists them.")
+
+
+async def signals(connection: Connection) -> list[dict[str, Any]] | None:
+    """What the living daemons see of replicas and latency; None where this login may not read it."""
+    with translated():
+        return await _readable(connection, "signals")
+
+
 async def throttle(connection: Connection, name: str | None, ratio: float, duration: timedelta) -> datetime:
     """Lets a job (None: every job of the database) make this share of its pace; answers when that ends.
 
@@ -153,9 +166,9 @@ def translated(refused: type[UsageError] = UsageError) -> Iterator[None]:
         raise refused(_sentence(error)) from error
 
 
-async def _readable(connection: Connection, query: str, argument: object) -> list[dict[str, Any]] | None:
+async def _readable(connection: Connection, query: str, *arguments: object) -> list[dict[str, Any]] | None:
     try:
-        rows = await connection.fetch(_sql(query), argument)
+        rows = await connection.fetch(_sql(query), *arguments)
     except asyncpg.InsufficientPrivilegeError:
         return None
     return [{name: _value(name, value) for name, value in row.items()} for row in rows]

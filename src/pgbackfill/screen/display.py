@@ -19,13 +19,16 @@ class Display:
     """A context manager; `show` may be called as often as there is something new.
 
     `plain` forces lines on a terminal too. Elsewhere, and on a terminal that cannot show the bars, it is always lines.
+    `whole_screen` leaves what stood on the terminal as it was, afterwards.
     """
 
-    def __init__(self, console: Console, *, plain: bool = False) -> None:
+    def __init__(self, console: Console, *, plain: bool = False, whole_screen: bool = False) -> None:
         self.console = console
-        self.plain = plain or not console.is_terminal or not console.encoding.startswith("utf")
+        self.plain = (
+            plain or not console.is_terminal or console.is_dumb_terminal or not console.encoding.startswith("utf")
+        )
         # Frames are drawn when they are shown, not by a thread of its own.
-        self._live = None if self.plain else Live(console=console, auto_refresh=False, transient=False)
+        self._live = None if self.plain else Live(console=console, auto_refresh=False, screen=whole_screen)
         self._next_line_s = 0.0
         self._notes_said = 0
 

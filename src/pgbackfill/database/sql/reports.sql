@@ -38,6 +38,19 @@ GROUP BY sqlstate ORDER BY count(*) DESC, sqlstate
 SELECT q.key, q.sqlstate, q.message, q.at FROM pgbackfill.quarantine AS q JOIN pgbackfill.jobs AS j ON j.id = q.job_id
 WHERE j.name = $1 ORDER BY q.id LIMIT $2
 
+-- name: set_option
+-- The enqueuer's own right; the check of options says what is wrong with one.
+UPDATE pgbackfill.jobs SET options = options || jsonb_build_object($2::text, $3::bigint) WHERE name = $1 RETURNING id
+
+-- name: signals
+-- What the daemons that live saw at their last heartbeat, of which the longest setting is 10 s.
+SELECT s.name, s.detail AS about, s.value, s.unit, s.soft, s.hard, s.level
+FROM pgbackfill.workers AS w
+CROSS JOIN LATERAL jsonb_to_recordset(w.signals) AS s (name text, detail text, value double precision, unit text,
+    soft double precision, hard double precision, level text)
+WHERE w.heartbeat_at > clock_timestamp() - interval '15 seconds'
+ORDER BY s.name, s.detail
+
 -- name: retry_quarantined
 SELECT pgbackfill.retry_quarantined($1)
 
