@@ -117,7 +117,7 @@ def speed() -> list[timeseries.Panel]:
         graph("Throughput", "Of all jobs together.", "rowsps", rows),
         dashed(
             graph("Write-ahead log", "Pace against capacity; without a pace, nothing limits it.", "binBps", wal),
-            "pace.*|capacity.*",
+            "/^(pace|capacity) /",
             "text",
         ),
         graph("Chunk time", "Steered towards chunk_target_ms, 0.1 s.", "s", chunk_ms),
@@ -135,7 +135,7 @@ def pressure() -> list[timeseries.Panel]:
     }
     soft = queries.gauge("signal_limit", "signal", f'{queries.DAEMONS}, level="soft"')
     return [
-        dashed(graph("Replica lag", "True lag; a gap is an unknown one.", "s", lag), "soft|hard", "red"),
+        dashed(graph("Replica lag", "True lag; a gap is an unknown one.", "s", lag), "/^(soft|hard)$/", "red"),
         graph(
             "Replica backlog",
             "WAL that a replica has not replayed.",
@@ -144,7 +144,7 @@ def pressure() -> list[timeseries.Panel]:
         ),
         dashed(
             graph("Canary latency", "What a foreground query feels: one row read, one committed.", "s", canaries),
-            ".*(soft|hard)",
+            "/ (soft|hard)$/",
             "red",
         ),
         graph(

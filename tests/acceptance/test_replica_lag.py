@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -77,7 +78,11 @@ async def test_a_replica_that_vanished_is_not_one_without_lag(own_site: Any, own
     await asyncio.to_thread(own_pair.standby.stop, "fast")
     held = await site.held("long", "replica_lag unknown for ")
     assert held["hold_reason"].endswith("(standby)")
-    assert (await daemon.metrics())['pgbackfill_hold{reason="replica_lag"}'] == 1
+    metrics = await daemon.metrics()
+    assert metrics['pgbackfill_hold{reason="replica_lag"}'] == 1
+    # Its last lag was a healthy one.
+    assert math.isnan(metrics['pgbackfill_signal_value{signal="replica_lag"}'])
+    assert math.isnan(metrics['pgbackfill_replica_lag_seconds{replica="standby"}'])
     await asyncio.to_thread(own_pair.standby.start)
     await daemon.logged("hold ended", job="long")
     await site.hurry("long")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import socket
@@ -112,6 +113,11 @@ class Daemon:
         self.process.kill()
         self.process.wait(PATIENCE_S)
 
+    def port(self) -> int:
+        """Where it answers HTTP; once it is ready."""
+        (port,) = re.findall(r'"port": (\d+), "event": "http listens"', self.log.read_text())
+        return int(port)
+
     def says(self, event: str) -> bool:
         return f'"event": "{event}"' in self.log.read_text()
 
@@ -134,6 +140,16 @@ def pgbackfill(dsn: str, *arguments: str) -> str:
     )
     assert result.returncode == 0, result.stderr
     return result.stdout
+
+
+@pytest.fixture(name="psql")
+def _psql() -> Callable[[str], Psql]:
+    return Psql
+
+
+@pytest.fixture(name="pgbackfill")
+def _pgbackfill() -> Callable[..., str]:
+    return pgbackfill
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from math import inf
 import asyncpg
 import structlog
 
-from pgbackfill.control.signals import SignalStatus
+from pgbackfill.control.signals import Level, SignalStatus
 from pgbackfill.database.link import Link, lost
 
 from .context import Context
@@ -51,7 +51,7 @@ class Monitor:
             if signal.name not in worst or _badness(signal) > _badness(worst[signal.name]):
                 worst[signal.name] = signal
         for signal in worst.values():
-            context.metrics.signal(signal.name, signal.value, signal.soft, signal.hard, signal.age_s)
+            context.metrics.signal(signal.name, _known(signal), signal.soft, signal.hard, signal.age_s)
         replicas = context.governor.replicas(now)
         for replica in replicas:
             context.metrics.replica(replica.name, replica.lag_s, replica.backlog_bytes)
@@ -64,5 +64,11 @@ class Monitor:
         context.metrics.pace(context.governor.pace(context.settings.pacing, now=now), context.governor.capacity)
 
 
+def _known(signal: SignalStatus) -> float | None:
+    """The value, where it may still be believed: what was last read of a replica that vanished looks healthy."""
+    return None if signal.level is Level.UNKNOWN else signal.value
+
+
 def _badness(signal: SignalStatus) -> float:
-    return inf if signal.value is None else signal.value
+    value = _known(signal)
+    return inf if value is None else value
