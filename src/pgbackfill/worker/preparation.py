@@ -71,6 +71,8 @@ class Preparation:
                 prepared = await prepare.prepare(own, walker, job, parallelism=options.parallelism)
                 if prepared:
                     await self._tell(own, job, found)
+                    log.info("job prepared", job=job.name, ranges=prepared)
+                    self._context.bell.ring()  # the lanes need not wait for farewells
         except JobFailed as error:
             await self._fail(job, str(error))
             return None
@@ -84,9 +86,6 @@ class Preparation:
         finally:
             await control.close()
             await work.close()
-        if prepared:
-            log.info("job prepared", job=job.name, ranges=prepared)
-            self._context.bell.ring()
         return None
 
     async def _tell(self, control: Connection, job: Job, found: list[Hazard]) -> None:
