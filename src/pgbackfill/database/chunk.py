@@ -55,6 +55,7 @@ class ChunkTransaction:
         self._stride = Stride(change.key)
         self._reach = Reach()
         self._only_index = change.only_index and form is Form.RANGE
+        self._opening: tuple[PacingOptions, str] | None = None
         self._plans = PlanGuard(connection, change, form)
 
     async def run(
@@ -69,7 +70,10 @@ class ChunkTransaction:
         started = perf_counter()
         timeout_ms = self._reach.timeout_ms(options.statement_timeout_ms, options.chunk_target_ms)
         try:
-            cursor, stop = await self._begin(options.model_copy(update={"statement_timeout_ms": timeout_ms}))
+            limited = options
+            if timeout_ms != options.statement_timeout_ms:
+                limited = options.model_copy(update={"statement_timeout_ms": timeout_ms})
+            cursor, stop = await self._begin(limited)
             if stop is not None:
                 await self._rollback()
                 return ChunkResult(0, 0, 0, 0.0, finished=False, stop=stop)
@@ -149,14 +153,7 @@ class ChunkTransaction:
 
     async def _begin(self, options: PacingOptions) -> tuple[KeyText | None, str | None]:
         self.stage, self.yields_to = Stage.BEGIN, None
-        await self.connection.execute(
-            session.begin(
-                options,
-                search_path=self.job.search_path,
-                time_zone=self.job.time_zone,
-                session_settings=self.job.session_settings,
-            )
-        )
+        await self.connection.execute(self._opened(options))
         row = await self.connection.fetchrow(
             f"{self.change.comment}SELECT *, pg_catalog.pg_backend_pid() AS pid,"
             " pg_catalog.pg_current_xact_id()::text AS xid FROM pgbackfill.begin_chunk($1, $2, $3)",
@@ -169,6 +166,18 @@ class ChunkTransaction:
         self.backend = Backend(row["pid"], row["xid"], perf_counter())
         cursor = tuple(row["cursor_key"]) if row["cursor_key"] is not None else None
         return cursor, row["desired_state"] if row["desired_state"] != "run" else None
+
+    def _opened(self, options: PacingOptions) -> str:
+        """The query that opens a chunk: the same for all of a job until somebody changes an option."""
+        if self._opening is None or self._opening[0] != options:
+            query = session.begin(
+                options,
+                search_path=self.job.search_path,
+                time_zone=self.job.time_zone,
+                session_settings=self.job.session_settings,
+            )
+            self._opening = options, query
+        return self._opening[1]
 
     def _lower(self, cursor: KeyText | None) -> Lower | None:
         if cursor is not None:

@@ -30,11 +30,11 @@ class Pending:
 
 async def settle(connection: Connection) -> list[tuple[str, str]]:
     """Moves jobs to the state that follows from their ranges; answers (name, new status)."""
-    candidates = [row["id"] for row in await connection.fetch(_sql("to_settle"))]
+    candidates = [str(row["id"]) for row in await connection.fetch(_sql("to_settle"))]
     if not candidates:
         return []
     async with connection.transaction():
-        locked = [row["id"] for row in await connection.fetch(_sql("lock_to_settle"), candidates)]
+        locked = [str(row["id"]) for row in await connection.fetch(_sql("lock_to_settle"), candidates)]
         return [(row["name"], row["status"]) for row in await connection.fetch(_sql("settle"), locked)]
 
 
@@ -82,7 +82,7 @@ async def set_wait_reason(connection: Connection, job_id: int, reason: str | Non
 
 async def any_failed(connection: Connection, ids: list[int]) -> list[str]:
     """Names of those of the jobs that failed."""
-    return [row["name"] for row in await connection.fetch(_sql("any_failed"), ids)]
+    return [row["name"] for row in await connection.fetch(_sql("any_failed"), [str(each) for each in ids])]
 
 
 async def note(connection: Connection, job_id: int, event: str, **detail: Any) -> None:

@@ -35,7 +35,7 @@ async def claim(
 ) -> Claim | None:
     """Takes the next range of a job, none of its `own` ids; None where there is none to take."""
     token = secrets.token_bytes(16)
-    row = await connection.fetchrow(_sql("claim_range"), job_id, token, worker_id, lease_s, list(own))
+    row = await connection.fetchrow(_sql("claim_range"), job_id, token, worker_id, lease_s, [str(each) for each in own])
     if row is None:
         return None
     ahead = await connection.fetch(_sql("milestones_ahead"), row["id"])

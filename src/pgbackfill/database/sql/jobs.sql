@@ -1,5 +1,6 @@
 -- What the daemon asks and tells of jobs. Every statement that writes a job skips one that is locked: a person's open
--- transaction on a job must delay that job's change of state and nothing else.
+-- transaction on a job must delay that job's change of state and nothing else. Lists of ids come as text[], whose type every
+-- client knows; of bigint[] asyncpg asks the catalog on each new connection, for some 5 ms.
 
 -- name: to_settle
 SELECT j.id
@@ -12,7 +13,7 @@ SELECT j.id
 -- name: lock_to_settle
 -- A statement of its own: the next one sees the ranges as they are once nobody else can add any. In one statement, a job
 -- that is being prepared looked as if it had ranges and none of them were open.
-SELECT j.id FROM pgbackfill.jobs j WHERE j.id = ANY($1::bigint[]) ORDER BY j.id FOR UPDATE SKIP LOCKED;
+SELECT j.id FROM pgbackfill.jobs j WHERE j.id = ANY($1::text[]::bigint[]) ORDER BY j.id FOR UPDATE SKIP LOCKED;
 
 -- name: settle
 -- Moves jobs to the state that follows from what is already true. Any daemon may do it at any time, so that no job
@@ -26,7 +27,7 @@ WITH ready AS (
                 WHEN j.desired_state = 'cancel' THEN 'cancelled'
            END AS next
       FROM pgbackfill.jobs j
-     WHERE j.status = 'running' AND j.id = ANY($1::bigint[])
+     WHERE j.status = 'running' AND j.id = ANY($1::text[]::bigint[])
        AND NOT EXISTS (SELECT FROM pgbackfill.ranges r
                         WHERE r.job_id = j.id AND r.status = 'open' AND r.lease_until > clock_timestamp())
        FOR UPDATE OF j SKIP LOCKED
@@ -160,7 +161,7 @@ INSERT INTO pgbackfill.events (job_id, event, detail) VALUES ($1, $2, $3::text::
 SELECT coalesce(sum(rows_quarantined), 0)::bigint FROM pgbackfill.ranges WHERE job_id = $1;
 
 -- name: any_failed
-SELECT name FROM pgbackfill.jobs WHERE id = ANY($1::bigint[]) AND status = 'failed' ORDER BY id;
+SELECT name FROM pgbackfill.jobs WHERE id = ANY($1::text[]::bigint[]) AND status = 'failed' ORDER BY id;
 
 -- name: prune_events
 DELETE FROM pgbackfill.events WHERE at < clock_timestamp() - make_interval(secs => $1);

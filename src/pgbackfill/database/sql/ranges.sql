@@ -25,7 +25,7 @@ UPDATE pgbackfill.ranges r
  WHERE r.id = (SELECT c.id
                  FROM pgbackfill.ranges c JOIN pgbackfill.jobs j ON j.id = c.job_id
                 WHERE c.job_id = $1 AND c.status = 'open' AND j.status = 'running' AND j.desired_state = 'run'
-                  AND (c.lease_until IS NULL OR c.lease_until < clock_timestamp()) AND c.id <> ALL ($5::bigint[])
+                  AND (c.lease_until IS NULL OR c.lease_until < clock_timestamp()) AND c.id <> ALL ($5::text[]::bigint[])
                 ORDER BY c.ordinal
                 LIMIT 1 FOR UPDATE OF c SKIP LOCKED)
 RETURNING r.id, r.job_id, r.ordinal, r.relation, r.epoch, r.lower_key, r.lower_inclusive, r.upper_key,
