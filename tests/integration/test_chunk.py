@@ -352,3 +352,49 @@ async def test_a_key_whose_index_has_gone_is_refused(database: Any) -> None:
     await field.execute("ALTER TABLE large DROP CONSTRAINT large_pkey")
     with pytest.raises(JobFailed, match="does not scale: it reads the walked table by a Seq Scan instead of the key"):
         await steps.run(100)
+
+
+TENANTS = (
+    "CREATE TABLE t1 (tenant uuid, id bigint, n int NOT NULL DEFAULT 0, PRIMARY KEY (tenant, id))",
+    # Ten tenants interleaved, of 2000 rows each; one imported 5000 more in one go, right behind.
+    "INSERT INTO t1 SELECT md5((i % 10)::text)::uuid, i FROM generate_series(1, 20000) AS i",
+    "INSERT INTO t1 SELECT md5('3')::uuid, i FROM generate_series(20001, 25000) AS i",
+)
+
+
+@pytest.mark.newest
+async def test_interleaved_tenants_are_walked_mostly_without_looking_for_the_end_of_a_chunk(database: Any) -> None:
+    field = await Field.open(database, *TENANTS)
+    steps = await Steps.begin(field, table_name="t1", set_clause="n = n + 1")
+    guessed = chunks = 0
+    finished = False
+    while not finished:
+        guessed += steps.chunk.guesses
+        chunks += 1
+        finished = (await steps.run(600)).finished
+    assert await field.rows(COUNTS) == [(1, 25_000)]
+    assert (guessed, chunks) > (chunks // 3, 30)
+
+
+@pytest.mark.newest
+async def test_a_tenant_that_is_suddenly_dense_is_rolled_back_and_scanned(database: Any) -> None:
+    field = await Field.open(database, *TENANTS)
+    tenant = await field.connection.fetchval("SELECT md5('3')::uuid::text")
+    steps = await Steps.begin(
+        field,
+        table_name="t1",
+        set_clause="n = n + CASE WHEN pg_sleep(0.0005) IS NULL THEN 0 ELSE 1 END",
+        from_key=[tenant],
+        to_key=[tenant],
+    )
+    options = {"chunk_target_ms": 400}
+    assert (await steps.run(600, **options)).rows_scanned == 600
+    assert (await steps.run(600, **options)).rows_scanned == 600
+    assert (await steps.run(600, **options)).rows_scanned == 600
+    with pytest.raises(asyncpg.QueryCanceledError):  # 200 rows as sparse as before, then one a key: some 4000
+        await steps.run(600, **options)
+    assert (await steps.run(600, **options)).rows_scanned == 600
+    assert await field.rows("SELECT n, count(*) FROM t1 WHERE tenant = $1 GROUP BY 1 ORDER BY 1", tenant) == [
+        (0, 4600),
+        (1, 2400),
+    ]

@@ -59,7 +59,7 @@ class Steering:
         return self._achieved_share
 
     def _throttled(self, now: float) -> float:
-        """The part of its pace that throttles left of late; like `achieved`, asked by every signal at every decision."""
+        """The part of its pace that throttles left of late; asked by every signal at every decision."""
         asked = (now, self._usage.last_end)
         if self._throttled_at != asked:
             self._throttled_at, self._throttle = asked, self._usage.throttle(now - ACHIEVED_WINDOW_S, now)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pgbackfill.keyset.cuts import Sample, blocks_wanted, wider_share
 from pgbackfill.keyset.key import KeyText, Lower
-from pgbackfill.keyset.sample import sampled_keys
+from pgbackfill.keyset.sample import read_sample, sampled_keys
 from pgbackfill.keyset.statement import Change
 
 from .queries import load
@@ -42,6 +42,4 @@ async def _look(work: Connection, change: Change, lower: Lower | None, upper: Ke
     """Reads `share` of the table's blocks; None: the walk by its index."""
     statement = sampled_keys(change, lower, upper, 100 * share if share is not None else None)
     rows = await work.fetch(statement.sql, *statement.arguments)
-    seen = rows[0]["seen"] if rows else 0
-    keys = [tuple(row)[: len(change.key)] for row in rows]
-    return Sample(keys, [row["rank"] for row in rows], seen, round(seen / (share or 1)))
+    return read_sample(rows, len(change.key), share or 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 import asyncpg
 
@@ -70,6 +71,23 @@ async def describe_change(connection: Connection, job: Job, relation: int) -> Ch
         partition_of=job.relation if relation != job.relation else None,
         where_stands_alone=await _where_stands_alone(connection, job, table["nspname"], table["relname"]),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """How the rows of one table or leaf are reached and changed."""
+
+    relation: int
+    change: Change
+    form: Form
+
+
+async def open_walk(connection: Connection, job: Job, relation: int) -> Walk | None:
+    """What `relation` looks like now; None where it no longer exists."""
+    change = await describe_change(connection, job, relation)
+    if change is None:
+        return None
+    return Walk(relation, change, await choose_form(connection, job, change, relation))
 
 
 async def _where_stands_alone(connection: Connection, job: Job, schema: str, table: str) -> bool:

@@ -16,7 +16,7 @@ from pgbackfill.jobs.job import Claim, Job
 from pgbackfill.keyset import milestones, session
 from pgbackfill.keyset.explain import ChangeReport, by_key, read_change
 from pgbackfill.keyset.key import Arguments, KeyText, Lower
-from pgbackfill.keyset.reach import Reach
+from pgbackfill.keyset.reach import Reach, far_timeout_ms
 from pgbackfill.keyset.statement import Change, Form, Statement
 from pgbackfill.keyset.stride import Stride
 
@@ -68,7 +68,9 @@ class ChunkTransaction:
         transaction is over.
         """
         started = perf_counter()
-        timeout_ms = self._reach.timeout_ms(options.statement_timeout_ms, options.chunk_target_ms)
+        timeout_ms = options.statement_timeout_ms
+        if self._reach.factor > 1 or self.guesses:
+            timeout_ms = far_timeout_ms(timeout_ms, options.chunk_target_ms)
         try:
             limited = options
             if timeout_ms != options.statement_timeout_ms:
@@ -92,6 +94,7 @@ class ChunkTransaction:
             return ChunkResult(scanned, changed, wal, seconds, finished)
         except BaseException as error:
             self._reach.failed()
+            self._stride.failed()
             await self._rollback()
             if not (self._only_index and isinstance(error, (OtherPlan, JobFailed))):
                 raise
@@ -113,7 +116,7 @@ class ChunkTransaction:
         report = await self._apply(lower, end, rows)
         if guessed and report is not None:
             scanned = report.rows_scanned
-        self._stride.learn(lower, end, scanned)
+        self._stride.learn(lower, end, scanned, asked=rows if guessed else None)
         return end, scanned, report
 
     async def set_aside(self, options: PacingOptions, error: asyncpg.PostgresError) -> KeyText | None:
@@ -137,6 +140,11 @@ class ChunkTransaction:
         except BaseException:
             await self._rollback()
             raise
+
+    @property
+    def guesses(self) -> bool:
+        """Whether the next chunk may end at a guessed key, and so hold more rows than are asked for."""
+        return self._stride.daring
 
     def _finishes(self, end: KeyText | None) -> bool:
         return end is None or end == self.claim.upper_key

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import asyncpg
@@ -33,39 +34,52 @@ class Hazard:
     detail: str
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the catalogs say. Which columns the job sets is for the parser to tell, on another connection."""
+
+    hazards: list[Hazard]
+    leaf: int | None = None
+    indexes: Sequence[asyncpg.Record] = ()
+    fillfactor: int = 100
+
+
 async def find(control: Connection, work: Connection, job: Job, options: PacingOptions) -> list[Hazard]:
     """Everything that is known before the first chunk. What cannot be looked at is left out."""
+    return await judge(work, job, await look(control, job, options))
+
+
+async def look(control: Connection, job: Job, options: PacingOptions) -> Seen:
+    """The first half of `find`, which needs no rights on the table."""
     sql = load("hazards")
+    leaves = await catalog.leaves(control, job.relation) if job.operation == "update" else []
     async with catalog.rolled_back(control):
         rows = await control.fetch(sql["of_table"], job.relation, job.operation)
         rows += await control.fetch(sql["of_server"], options.lock_timeout_ms, OLD_SNAPSHOT_S, BEHIND_BYTES)
-    found = [Hazard(row["kind"], row["detail"]) for row in rows]
-    if job.operation == "update":
-        found += await _of_indexes(control, work, job)
-    return found
+        found = [Hazard(row["kind"], row["detail"]) for row in rows]
+        if not leaves:
+            return Seen(found)
+        leaf = leaves[0]  # the others have the same columns, and as a rule the same indexes
+        indexes = await control.fetch(sql["indexed_columns"], leaf)
+        return Seen(found, leaf, indexes, await control.fetchval(sql["fillfactor"], leaf))
 
 
-async def _of_indexes(control: Connection, work: Connection, job: Job) -> list[Hazard]:
-    """An update of an indexed column is never HOT; any other one is where its page has room."""
-    leaves = await catalog.leaves(control, job.relation)
-    if not leaves:
-        return []
-    leaf = leaves[0]  # the others have the same columns, and as a rule the same indexes
-    async with catalog.rolled_back(control):
-        indexes = await control.fetch(load("hazards")["indexed_columns"], leaf)
-        fillfactor = await control.fetchval(load("hazards")["fillfactor"], leaf)
-    columns = {column for index in indexes for column in index["columns"]}
-    changed = {column for column in columns if await _is_set(work, job, leaf, column)}
+async def judge(work: Connection, job: Job, seen: Seen) -> list[Hazard]:
+    """The second half: an update of an indexed column is never HOT; any other one is where its page has room."""
+    if seen.leaf is None:
+        return seen.hazards
+    columns = {column for index in seen.indexes for column in index["columns"]}
+    changed = {column for column in columns if await _is_set(work, job, seen.leaf, column)}
     found = [
         Hazard("indexed_column", f"{', '.join(hit)} in {index['index']}: no update is HOT, so every index is written")
-        for index in indexes
+        for index in seen.indexes
         if (hit := sorted(changed & set(index["columns"])))
     ]
-    if not found and fillfactor == 100 and len(indexes) > 1:
+    if not found and seen.fillfactor == 100 and len(seen.indexes) > 1:
         found.append(
-            Hazard("fillfactor", f"100 leaves no room for HOT updates, so all {len(indexes)} indexes are written")
+            Hazard("fillfactor", f"100 leaves no room for HOT updates, so all {len(seen.indexes)} indexes are written")
         )
-    return found
+    return [*seen.hazards, *found]
 
 
 async def _is_set(work: Connection, job: Job, leaf: int, column: str) -> bool:

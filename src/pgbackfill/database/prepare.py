@@ -55,21 +55,40 @@ class _Walk:
     rows: int
 
 
+@dataclass(frozen=True, slots=True)
+class Ranges:
+    """The walks of a job, and how each is cut: its pieces, and the milestones of each."""
+
+    walks: list[_Walk]
+    cuts: list[tuple[list[Piece], list[list[KeyText]]]]
+
+
 async def prepare(control: Connection, work: Connection, job: Job, *, parallelism: int = 1) -> int:
     """Reads the bounds of every leaf and stores them as ranges, one a leaf, or about four a lane in all; how many.
 
     0 where another daemon has done it or is at it. Raises JobFailed when there is nothing to walk by.
     """
+    return await store(control, job, await survey(work, job, parallelism=parallelism))
+
+
+async def survey(work: Connection, job: Job, *, parallelism: int) -> Ranges:
+    """The first half of `prepare`: reads the bounds."""
     walks = [await _walk(work, job, relation) for relation in await catalog.leaves(work, job.relation)]
     ranges = share_out(parallelism, [walk.rows for walk in walks])
     # Many leaves are many chances to be wrong either way: together a thousand blocks say as much as of a single table.
     blocks = max(BLOCKS_PER_LEAF_LEAST, BLOCKS_LEAST // len(walks)) if len(walks) > 1 and parallelism == 1 else None
-    cuts = [await _pieces(work, job, walk, wanted, blocks) for walk, wanted in zip(walks, ranges, strict=True)]
+    return Ranges(
+        walks, [await _pieces(work, job, walk, wanted, blocks) for walk, wanted in zip(walks, ranges, strict=True)]
+    )
+
+
+async def store(control: Connection, job: Job, ranges: Ranges) -> int:
+    """The second half: stores the ranges, all of them or, where another daemon was faster, none."""
     async with control.transaction():
         if await control.fetchval(load("jobs")["lock_unprepared"], job.id) is None:
             return 0
         ordinal = count()
-        for walk, (pieces, parts) in zip(walks, cuts, strict=True):
+        for walk, (pieces, parts) in zip(ranges.walks, ranges.cuts, strict=True):
             await _store(control, job, walk, pieces, parts, ordinal)
         await control.execute(load("jobs")["set_prepared"], job.id)
     return next(ordinal)

@@ -8,6 +8,7 @@ back at once.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 import asyncpg
 
@@ -17,6 +18,7 @@ from pgbackfill.jobs.job import Job
 from pgbackfill.keyset.statement import Change, Form, Statement
 
 from . import catalog
+from .catalog import Walk
 from .failures import first_line
 from .queries import load
 from .types import Connection
@@ -35,8 +37,23 @@ _WRITTEN = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the work login itself can tell: how the first leaf is walked (None where that could not be found out), and
+    what was refused, by leaf."""
+
+    login: asyncpg.Record
+    walk: Walk | None
+    refused: list[tuple[int, str]]
+
+
 async def check(control: Connection, work: Connection, job: Job) -> None:
     """Raises JobFailed with every GRANT that is missing. `control` looks up names that `work` may not even see."""
+    await judge(control, work, job, await look(work, job))
+
+
+async def look(work: Connection, job: Job) -> Seen:
+    """The first half of `check`. Raises JobFailed where the login may run no chunk at all."""
     async with catalog.rolled_back(work):
         login = await work.fetchrow(load("rights")["login"], job.relation)
         leaves = await work.fetch(load("rights")["leaves"], job.relation, _NEEDED[job.operation])
@@ -45,43 +62,52 @@ async def check(control: Connection, work: Connection, job: Job) -> None:
         raise JobFailed(
             f"the work login {login['name']} may not run chunks; GRANT pgbackfill_worker TO {login['name']}"
         )
-    missing: dict[str, None] = {}
-    said = ""
+    first, refused = None, []
     for number, leaf in enumerate(leaves):
         # Leaves of one table differ in nothing but rights, so with all of them granted the first one speaks for it.
         if number > 0 and leaf["granted"]:
             continue
-        refusal = await _refusal(work, job, leaf["oid"])
+        walk, refusal = await _look(work, job, leaf["oid"])
+        first = walk if number == 0 else first
         if refusal is not None:
-            said = said or refusal
-            missing |= dict.fromkeys(await _grants(control, work, job, leaf["oid"]))
+            refused.append((leaf["oid"], refusal))
+    return Seen(login, first, refused)
+
+
+async def judge(control: Connection, work: Connection, job: Job, seen: Seen) -> None:
+    """The second half: names the GRANTs that are missing."""
+    if not seen.refused:
+        return
+    login, said = seen.login, seen.refused[0][1]
+    missing: dict[str, None] = {}
+    for leaf, _ in seen.refused:
+        missing |= dict.fromkeys(await _grants(control, work, job, leaf))
     if missing:
         raise JobFailed(f"the work login {login['name']} lacks rights ({said}); {'; '.join(missing)}")
-    if said and login["secured"]:
+    if login["secured"]:
         said += f'; ALTER ROLE {login["name"]} BYPASSRLS, or enqueue with session_settings {{"row_security": "on"}}'
-    if said:
-        raise JobFailed(f"the work login {login['name']} may not run the job: {said}")
+    raise JobFailed(f"the work login {login['name']} may not run the job: {said}")
 
 
-async def _refusal(work: Connection, job: Job, relation: int) -> str | None:
-    """What Postgres says where it refuses the job's statements on this leaf."""
+async def _look(work: Connection, job: Job, relation: int) -> tuple[Walk | None, str | None]:
+    """How this leaf is walked, and what Postgres says where it refuses the job's statements on it."""
+    walk = None
     try:
-        change = await catalog.describe_change(work, job, relation)
-        if change is None:
-            return None
-        form = await catalog.choose_form(work, job, change, relation)
+        walk = await catalog.open_walk(work, job, relation)
+        if walk is None:
+            return None, None
         async with catalog.rolled_back(work, job):
-            last = change.last_key(None, None)
+            last = walk.change.last_key(None, None)
             key = await work.fetchrow(last.sql, *last.arguments)
-            for statement in _statements(change, form, tuple(key)) if key is not None else []:
+            for statement in _statements(walk.change, walk.form, tuple(key)) if key is not None else []:
                 await work.fetch(f"EXPLAIN {statement.sql}", *statement.arguments)
     except asyncpg.InsufficientPrivilegeError as error:
-        return first_line(error)
+        return walk, first_line(error)
     except asyncpg.PostgresError as error:
         if classify(error.sqlstate) in PASSING:
             raise
         # Wrong in another way: the first chunk says so, with its statement.
-    return None
+    return walk, None
 
 
 def _statements(change: Change, form: Form, key: tuple[str, ...]) -> list[Statement]:

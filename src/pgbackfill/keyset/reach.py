@@ -36,10 +36,11 @@ class Reach:
         elif seconds < target_s / 2:
             self.factor = min(2 * self.factor, FACTOR_MAX)
 
-    def timeout_ms(self, configured_ms: int, target_ms: int) -> int:
-        """The statement time-out of the next chunk."""
-        return configured_ms if self.factor == 1 else min(configured_ms, TIMEOUT_FACTOR * target_ms)
-
     def failed(self) -> None:
         """A chunk was rolled back: look no further than it asks for."""
         self.factor = 1
+
+
+def far_timeout_ms(configured_ms: int, target_ms: int) -> int:
+    """The statement time-out of a chunk that may meet more rows than were asked for."""
+    return min(configured_ms, TIMEOUT_FACTOR * target_ms)

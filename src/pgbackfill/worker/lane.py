@@ -158,13 +158,14 @@ class Lane:
     async def _prepared(self, connection: Connection) -> ChunkTransaction:
         """The chunk transaction on this connection; a new connection means looking at the table again."""
         if self._chunk is None or self._generation != self.link.generation:
-            change, form = await open_walk(connection, self.job, self.claim)
-            if self._inexact >= INEXACT_MAX:
-                form = Form.JOINED
+            walk = self.slot.surveyed(self.claim) or await open_walk(connection, self.job, self.claim)
+            form = Form.JOINED if self._inexact >= INEXACT_MAX else walk.form
             kind = RetryChunk if self.claim.retry else ChunkTransaction
-            self._chunk = kind(connection, self.job, self.claim, change, form, lease_s=self.context.settings.lease_s)
+            self._chunk = kind(
+                connection, self.job, self.claim, walk.change, form, lease_s=self.context.settings.lease_s
+            )
             self._generation = self.link.generation
-            self.log.debug("walk opened", relation=change.relation, form=str(form))
+            self.log.debug("walk opened", relation=walk.change.relation, form=str(form))
         return self._chunk
 
     @property

@@ -31,7 +31,7 @@ class Roster:
         self._context = context
         self._group = lanes
         self._slots = Slots(context)
-        self._preparation = Preparation(context, lanes)
+        self._preparation = Preparation(context, lanes, self._slots)
         self._unusable: str | None = None
 
     async def run(self) -> None:
@@ -77,7 +77,7 @@ class Roster:
                 log.info("job " + status, job=settled)
             await self._refresh(control)
             if context.pauses.holders:
-                self._preparation.run()
+                await self._preparation.run(control)
             else:
                 await self._take_work(control)
         self._dismiss()
@@ -94,7 +94,8 @@ class Roster:
         while self._room() > 0 and (name := await jobs.start_next(control)):
             log.info("job started", job=name)
             await self._refresh(control)
-        self._preparation.run()
+            await self._preparation.run(control)
+        await self._preparation.run(control)
         open_ranges = await ranges.open_ranges(control)
         await self._claim(control, context.jobs, open_ranges)
         self._tell_lanes(open_ranges)

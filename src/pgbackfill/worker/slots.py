@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pgbackfill.control.controller import Controller
 from pgbackfill.control.floor import Floor
+from pgbackfill.database.catalog import Walk
 from pgbackfill.database.link import Link
-from pgbackfill.jobs.job import Job
+from pgbackfill.jobs.job import Claim, Job
 
 from .context import Context
 from .holds import JobHolds
@@ -23,6 +24,18 @@ class Slot:
         self.floor = floor
         self.spare = False
         """Whether a look has found no range for it."""
+        self._survey: tuple[int, Walk] | None = None
+
+    def keep(self, walk: Walk | None) -> None:
+        """Remember for the first lane what preparing the job has found out, over the connection as it is now."""
+        self._survey = (self.link.generation, walk) if walk is not None else None
+
+    def surveyed(self, claim: Claim) -> Walk | None:
+        """What was just found out about the table of this claim; once, and not over another connection."""
+        survey, self._survey = self._survey, None
+        if survey is None or survey[0] != self.link.generation or survey[1].relation != claim.relation:
+            return None
+        return survey[1]
 
 
 class Slots:
@@ -61,7 +74,7 @@ class Slots:
     async def tidy(self) -> None:
         """After ranges were handed out: closes connections for which there was none; forgets jobs that have ended."""
         at_work = {lane.job.id for lane in self._context.lanes.values()}
-        ended = self._holds.keys() - self._context.jobs.keys() - at_work
+        ended = (self._holds.keys() | self._idle.keys()) - self._context.jobs.keys() - at_work
         for job_id, idle in list(self._idle.items()):
             for slot in list(idle):
                 # A lane that ended during this very look is looked after by the next one.
@@ -69,8 +82,8 @@ class Slots:
                     await slot.link.close()
                 slot.spare = True
         for job_id in ended:
-            del self._holds[job_id], self._floors[job_id]
-            self._idle.pop(job_id, None)
+            for kept in (self._holds, self._floors, self._idle):
+                kept.pop(job_id, None)
 
     async def close(self) -> None:
         """From now on slots are closed when they are given back."""

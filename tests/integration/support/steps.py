@@ -93,5 +93,5 @@ async def taken(
     """Claims the next range of a prepared job and opens its walk on `connection`."""
     claim = await claimed(field, job)
     assert claim is not None
-    change, form = await open_walk(connection, job, claim)
-    return kind(connection, job, claim, change, form, lease_s=LEASE_S)
+    walk = await open_walk(connection, job, claim)
+    return kind(connection, job, claim, walk.change, walk.form, lease_s=LEASE_S)
