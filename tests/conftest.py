@@ -27,10 +27,11 @@ from hypothesis import settings
 from pgbackfill.database.migrate import migrate
 from pgbackfill.embedded import Binaries, Server
 
-# What is run for a merge must not depend on luck; everywhere else new examples are drawn each time.
-settings.register_profile("ci", derandomize=True)
-if os.environ.get("CI"):
-    settings.load_profile("ci")
+# What is run for a merge must not depend on luck; everywhere else new examples are drawn each time. No example has a
+# deadline: how long one takes says something about the machine.
+settings.register_profile("ci", derandomize=True, deadline=None)
+settings.register_profile("anywhere", deadline=None)
+settings.load_profile("ci" if os.environ.get("CI") else "anywhere")
 
 # Nothing here outlives a crash of the machine, so durability is bought by nobody.
 SETTINGS = {
