@@ -32,7 +32,7 @@ async def _gather(stage: Stage, daemons: int) -> None:
         await _join(stage)
 
 
-async def _worker(stage: Stage, heat: Heat) -> tuple[Standing, Daemon] | None:
+async def worker(stage: Stage, heat: Heat) -> tuple[Standing, Daemon] | None:
     """Of a job with one range: where that stands at a random moment, and who has it."""
     await stage.moment()
     found: tuple[Standing, Daemon] | None = None
@@ -54,7 +54,7 @@ async def kill(stage: Stage) -> None:
     await _gather(stage, 2)
 
     async def one(heat: Heat, _: list[Standing]) -> list[float] | None:
-        if (found := await _worker(stage, heat)) is None:
+        if (found := await worker(stage, heat)) is None:
             return None
         range_, victim = found
         since = time.monotonic()
@@ -196,7 +196,7 @@ async def half_open(stage: Stage) -> None:
 
     async def one(heat: Heat, _: list[Standing]) -> list[float] | None:
         nonlocal turns
-        if (found := await _worker(stage, heat)) is None:
+        if (found := await worker(stage, heat)) is None:
             return None
         range_, daemon = found
         wire = daemon.wire
@@ -224,7 +224,7 @@ async def zombies(stage: Stage) -> None:
     await _gather(stage, 2)
 
     async def one(heat: Heat, _: list[Standing]) -> list[float] | None:
-        if (found := await _worker(stage, heat)) is None:
+        if (found := await worker(stage, heat)) is None:
             return None
         range_, zombie = found
         since = time.monotonic()

@@ -118,6 +118,7 @@ class Wire:
         self.struck = asyncio.Event()
         self.chunks = 0
         self._conversations: set[_Conversation] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._open = asyncio.Event()
         self._open.set()
 
@@ -130,7 +131,9 @@ class Wire:
             yield self
         finally:
             server.close()
-            self.cut()
+            for task in tuple(self._tasks):
+                task.cancel()
+            await asyncio.gather(*self._tasks)
 
     def set(self, trap: Trap) -> None:
         """From the next chunk on."""
@@ -158,6 +161,17 @@ class Wire:
             conversation.end()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            await self._talk(reader, writer)
+        except asyncio.CancelledError:  # only at the end; asyncio's own callback would complain of it
+            writer.transport.abort()
+        finally:
+            self._tasks.discard(task)
+
+    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         gate = self._open
         await gate.wait()
         if self.target is None:
