@@ -181,7 +181,9 @@ class Heat:
             while not await condition():  # type: ignore[misc]
                 await anyio.sleep(POLL_S)
             return
-        raise Broken(f"{self.job}: {what} did not come within {PATIENCE_S:.0f} s; {await self.ask(QUESTIONS['standing'], self.job)}")
+        raise Broken(
+            f"{self.job}: {what} did not come within {PATIENCE_S:.0f} s; {await self.ask(QUESTIONS['standing'], self.job)}"
+        )
 
     async def value(self, sql: str, *arguments: object) -> object:
         """The one value of the one row."""
