@@ -1,1 +1,1 @@
-"""Chaos: daemons are killed, frozen and cut off, servers crash and fail over, while `n = n + 1` has to happen once to every row."""
+"""Daemons are killed, frozen and cut off, servers crash and fail over; `n = n + 1` happens once to every row."""

@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import anyio
-
 from benchmarks.harness.report import progress
+
 from pgbackfill.embedded import Server
 
 from . import courses, failover

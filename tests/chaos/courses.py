@@ -177,21 +177,14 @@ async def _struck(stage: Stage, heat: Heat, daemon: Daemon, trap: Trap) -> bool:
     if trap.struck is None:
         wire.trap = None
         return False
-    await heat.until(_is_set(wire.struck), "the end of the connection")
+    await wire.struck.wait()
     stage.outcome.notes[f"{trap.struck}, {'answer' if trap.after else 'request'} lost"] += 1
     return True
 
 
-def _is_set(event: object) -> object:
-    async def look() -> bool:
-        return bool(event.is_set())  # type: ignore[attr-defined]
-
-    return look
-
-
 async def half_open(stage: Stage) -> None:
     """A network that forwards nothing and closes nothing: for a while, until it is cut, or for ever."""
-    await _gather(stage, 2)
+    await _gather(stage, 3)  # who is cut off for ever needs a while to notice
     turns = 0
 
     async def one(heat: Heat, _: list[Standing]) -> list[float] | None:

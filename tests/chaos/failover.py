@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 
 import anyio
@@ -26,6 +27,7 @@ BEHIND_S = 0.4
 """For so long nothing has reached an asynchronous standby when the primary dies."""
 
 SYNCHRONOUS = {"synchronous_standby_names": STANDBY}
+COMMITS = {True: {"synchronous_commit": "on"}, False: {}}
 
 
 class Places:
@@ -80,13 +82,22 @@ class Places:
         return dead
 
     async def comes_back(self, dead: Server) -> None:
-        """The dead server is started as what it was: two primaries, of which this one is the wrong one."""
+        """The dead server is started as what it was: two primaries, of which this one is the wrong one.
+
+        Whoever has a connection to the right one loses it, and has to choose.
+        """
         await anyio.to_thread.run_sync(dead.start)
         self.wires[1 - self._at].target = dead.port
+        self.wires[self._at].cut()
+
+    def vanishes(self) -> None:
+        """The dead server's host is gone: nobody there says that nobody listens."""
+        self.wires[1 - self._at].freeze()
 
     async def bury(self, dead: Server) -> None:
         wire = self.wires[1 - self._at]
         wire.target = None
+        wire.thaw()
         wire.cut()
         await anyio.to_thread.run_sync(dead.remove)
 
@@ -110,65 +121,105 @@ async def _places(*, synchronous: bool) -> AsyncIterator[Places]:
 
 
 async def course(outcome: Outcome, rounds: int, *, synchronous: bool) -> None:
-    """Asynchronous: commits are lost, work and cursor together; by turns the dead primary comes back as a second one,
-    and a daemon that slept through it all wakes with a claim that the new primary has never seen."""
+    """Asynchronous: commits are lost, work and cursor together. Synchronous: nothing that could be seen is lost.
+
+    By turns a daemon that slept through it all wakes with a claim that the new primary has never seen, the dead primary
+    comes back as a second one, and its host vanishes.
+    """
     with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
         async with _places(synchronous=synchronous) as places, Fleet.gathered(Path(folder)) as fleet:
             stage = Stage(places.dsn, places.primary, fleet, outcome, rounds, lambda: 0)
-            commit = {"synchronous_commit": "on"} if synchronous else {}
-            for _ in range(2):
-                await fleet.start(places.way, **commit)
+            turns = cycle((_vanished, _synchronous) if synchronous else (_asynchronous, _slept, _came_back, _vanished))
+
+            async def join() -> None:
+                while len(fleet.alive()) < 2:
+                    # A host that vanished costs this much at each connect.
+                    await fleet.start(places.way, connect_timeout_s="2", **COMMITS[synchronous])
 
             async def one(heat: Heat, _: list[Standing]) -> list[float] | None:
-                if synchronous:
-                    return await _synchronous(stage, places, heat)
-                return await _asynchronous(stage, places, heat, commit)
+                await join()
+                if (dead := await next(turns)(stage, places, heat)) is None:
+                    return None
+                server, took = dead
+                await places.bury(server)
+                await places.join()
+                return [took]
 
+            await join()
             await stage.play((*ALONE, *SEVERAL[:1]), one)
 
 
-async def _synchronous(stage: Stage, places: Places, heat: Heat) -> list[float]:
-    await stage.moment()
-    seen = sum(range_.chunk_no for range_ in await heat.standing())
-    dead = await places.fail_over()
-    since = time.monotonic()
-    kept = sum(range_.chunk_no for range_ in await heat.standing())
-    if kept < seen:
-        raise Broken(f"{heat.job}: {seen - kept} chunks that could be seen are gone after a synchronous failover")
-    await heat.agrees()
-    took = await heat.goes_on(since)
-    await places.bury(dead)
-    await places.join()
-    return [took]
+Dead = tuple[Server, float]
+"""The primary of before, and how long it took to go on."""
 
 
-async def _asynchronous(stage: Stage, places: Places, heat: Heat, commit: dict[str, str]) -> list[float] | None:
-    turn = stage.outcome.rounds % 3
-    places.link.rate = 0
-    zombie = await _zombie(stage, heat) if turn == 1 and heat.shape.lanes == 1 else None
-    await anyio.sleep(BEHIND_S)
+async def _fail_over(stage: Stage, places: Places, heat: Heat) -> Dead:
+    """At a random moment. Whatever is lost, work and cursor are lost together."""
     await stage.moment()
     before = sum(range_.chunk_no for range_ in await heat.standing())
     dead = await places.fail_over()
     since = time.monotonic()
-    stage.outcome.notes["chunks lost with the primary"] += before - sum(r.chunk_no for r in await heat.standing())
+    lost = before - sum(range_.chunk_no for range_ in await heat.standing())
     await heat.agrees()
-    if turn == 2:
-        await places.comes_back(dead)
-        stage.outcome.notes["the dead primary came back"] += 1
-    if zombie is not None:
-        await stage.fleet.start(places.way, **commit)
+    if places.synchronous and lost > 0:
+        raise Broken(f"{heat.job}: {lost} chunks that could be seen are gone after a synchronous failover")
+    stage.outcome.notes["chunks lost with the primary"] += max(0, lost)
+    return dead, since
+
+
+async def _synchronous(stage: Stage, places: Places, heat: Heat) -> Dead:
+    dead, since = await _fail_over(stage, places, heat)
+    return dead, await heat.goes_on(since)
+
+
+async def _vanished(stage: Stage, places: Places, heat: Heat) -> Dead:
+    dead, since = await _fail_over(stage, places, heat)
+    places.vanishes()
+    stage.outcome.notes["the dead primary's host vanished"] += 1
+    return dead, await heat.goes_on(since)
+
+
+async def _behind(places: Places) -> None:
+    places.link.rate = 0
+    await anyio.sleep(BEHIND_S)
+
+
+async def _asynchronous(stage: Stage, places: Places, heat: Heat) -> Dead:
+    await _behind(places)
+    return await _synchronous(stage, places, heat)
+
+
+async def _came_back(stage: Stage, places: Places, heat: Heat) -> Dead:
+    await _behind(places)
+    dead, took = await _synchronous(stage, places, heat)
+    await places.comes_back(dead)
+    stage.outcome.notes["the dead primary came back"] += 1
+    return dead, max(took, await heat.goes_on(time.monotonic()))
+
+
+async def _slept(stage: Stage, places: Places, heat: Heat) -> Dead | None:
+    """The zombie's epoch may have been issued a second time, its token never."""
+    places.link.rate = 0
+    if (zombie := await _zombie(stage, heat)) is None:
+        places.link.rate = None
+        return None
+    dead, since = await _fail_over(stage, places, heat)
+    await stage.fleet.start(places.way, connect_timeout_s="2", **COMMITS[False])
     took = await heat.goes_on(since)
-    if zombie is not None:
-        await _wakes(stage, heat, zombie)
-    await places.bury(dead)
-    await places.join()
-    return [took]
+    zombie.send(signal.SIGCONT)
+
+    async def dropped() -> bool:
+        return bool(zombie.events("lease lost")) or await heat.over()
+
+    await heat.until(dropped, "the end of a claim that was lost")
+    zombie.kill()
+    stage.outcome.notes["a zombie woke with a lost claim"] += 1
+    return dead, took
 
 
 async def _zombie(stage: Stage, heat: Heat) -> Daemon | None:
     """A daemon that sleeps with a claim of which the standby knows nothing."""
-    if (found := await worker(stage, heat)) is None:
+    if len(await heat.standing()) > 1 or (found := await worker(stage, heat)) is None:
         return None
     range_, first = found
     await first.killed()
@@ -177,17 +228,4 @@ async def _zombie(stage: Stage, heat: Heat) -> Daemon | None:
         return None
     zombie = found[1]
     zombie.send(signal.SIGSTOP)
-    stage.outcome.notes["a zombie with a lost claim"] += 1
     return zombie
-
-
-async def _wakes(stage: Stage, heat: Heat, zombie: Daemon) -> None:
-    """Its epoch may have been issued a second time, its token never."""
-    zombie.send(signal.SIGCONT)
-
-    async def dropped() -> bool:
-        return bool(zombie.events("lease lost")) or await heat.over()
-
-    await heat.until(dropped, "the end of a lost claim")
-    while len(stage.fleet.alive()) > 2:
-        stage.fleet.alive()[0].kill()

@@ -1,4 +1,4 @@
-"""Daemons as processes, which may be killed, frozen and woken; each has a wire of its own, so it can be cut off alone."""
+"""Daemons as processes, which may be killed, frozen and woken; each has a wire of its own to be cut off by."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ class Daemon:
 
 
 class Fleet:
-    """The daemons of one course. `dsn` takes the port of a daemon's own wire."""
+    """The daemons of one course."""
 
     def __init__(self, folder: Path, stack: AsyncExitStack) -> None:
         self.folder = folder

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import count
@@ -175,15 +175,13 @@ class Heat:
         await self.until(look, "the takeover")
         return time.monotonic() - since
 
-    async def until(self, condition: Callable[[], object], what: str) -> None:
+    async def until(self, condition: Callable[[], Awaitable[object]], what: str) -> None:
         """Polls; raises Broken where it never comes true."""
         with anyio.move_on_after(PATIENCE_S):
-            while not await condition():  # type: ignore[misc]
+            while not await condition():  # noqa: ASYNC110 - neither Postgres nor a process has an event for this
                 await anyio.sleep(POLL_S)
             return
-        raise Broken(
-            f"{self.job}: {what} did not come within {PATIENCE_S:.0f} s; {await self.ask(QUESTIONS['standing'], self.job)}"
-        )
+        raise Broken(f"{self.job}: {what} did not come within {PATIENCE_S:.0f} s; {await self.standing()}")
 
     async def value(self, sql: str, *arguments: object) -> object:
         """The one value of the one row."""

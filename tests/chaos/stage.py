@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import random
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
