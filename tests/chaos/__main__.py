@@ -79,7 +79,9 @@ async def _play(name: str, course: Course, rounds: int, shared: Server | None) -
     began = time.monotonic()
     try:
         if shared is None or course.run is None:
-            await failover.course(outcome, rounds, synchronous=name.endswith("sync"))
+            synchronous = name.endswith("sync")
+            turns = failover.SYNCHRONOUS if synchronous else failover.ASYNCHRONOUS
+            await failover.course(outcome, rounds, turns=turns, synchronous=synchronous)
         else:
             with pgbouncer(shared) if course.pooled else contextlib.nullcontext() as port:
                 async with staged(shared, outcome, rounds, port=port) as stage:

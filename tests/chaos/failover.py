@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from itertools import cycle
@@ -26,8 +26,11 @@ STANDBY = "chaos"
 BEHIND_S = 0.4
 """For so long nothing has reached an asynchronous standby when the primary dies."""
 
-SYNCHRONOUS = {"synchronous_standby_names": STANDBY}
 COMMITS = {True: {"synchronous_commit": "on"}, False: {}}
+
+
+Dead = tuple[Server, float]
+"""The primary of before, and how long it took to go on."""
 
 
 class Places:
@@ -68,7 +71,7 @@ class Places:
         self.standby = await anyio.to_thread.run_sync(build)
         self.wires[1 - self._at].target = self.standby.port
         if self.synchronous:
-            self.primary.configure(SYNCHRONOUS)
+            self.primary.configure({"synchronous_standby_names": STANDBY})
             self.primary.reload()
 
     async def fail_over(self) -> Server:
@@ -120,16 +123,18 @@ async def _places(*, synchronous: bool) -> AsyncIterator[Places]:
         tasks.cancel_scope.cancel()
 
 
-async def course(outcome: Outcome, rounds: int, *, synchronous: bool) -> None:
+Turn = Callable[[Stage, Places, Heat], Awaitable[Dead | None]]
+
+
+async def course(outcome: Outcome, rounds: int, *, turns: Sequence[Turn], synchronous: bool = False) -> None:
     """Asynchronous: commits are lost, work and cursor together. Synchronous: nothing that could be seen is lost.
 
-    By turns a daemon that slept through it all wakes with a claim that the new primary has never seen, the dead primary
-    comes back as a second one, and its host vanishes.
+    What else happens is decided by turns.
     """
     with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
         async with _places(synchronous=synchronous) as places, Fleet.gathered(Path(folder)) as fleet:
             stage = Stage(places.dsn, places.primary, fleet, outcome, rounds, lambda: 0)
-            turns = cycle((_vanished, _synchronous) if synchronous else (_asynchronous, _slept, _came_back, _vanished))
+            order = cycle(turns)
 
             async def join() -> None:
                 while len(fleet.alive()) < 2:
@@ -138,7 +143,7 @@ async def course(outcome: Outcome, rounds: int, *, synchronous: bool) -> None:
 
             async def one(heat: Heat, _: list[Standing]) -> list[float] | None:
                 await join()
-                if (dead := await next(turns)(stage, places, heat)) is None:
+                if (dead := await next(order)(stage, places, heat)) is None:
                     return None
                 server, took = dead
                 await places.bury(server)
@@ -147,10 +152,6 @@ async def course(outcome: Outcome, rounds: int, *, synchronous: bool) -> None:
 
             await join()
             await stage.play((*ALONE, *SEVERAL[:1]), one)
-
-
-Dead = tuple[Server, float]
-"""The primary of before, and how long it took to go on."""
 
 
 async def _fail_over(stage: Stage, places: Places, heat: Heat) -> Dead:
@@ -167,37 +168,37 @@ async def _fail_over(stage: Stage, places: Places, heat: Heat) -> Dead:
     return dead, since
 
 
-async def _synchronous(stage: Stage, places: Places, heat: Heat) -> Dead:
+async def plain(stage: Stage, places: Places, heat: Heat) -> Dead:
     dead, since = await _fail_over(stage, places, heat)
     return dead, await heat.goes_on(since)
 
 
-async def _vanished(stage: Stage, places: Places, heat: Heat) -> Dead:
+async def host_vanishes(stage: Stage, places: Places, heat: Heat) -> Dead:
     dead, since = await _fail_over(stage, places, heat)
     places.vanishes()
     stage.outcome.notes["the dead primary's host vanished"] += 1
     return dead, await heat.goes_on(since)
 
 
-async def _behind(places: Places) -> None:
+async def _fall_behind(places: Places) -> None:
     places.link.rate = 0
     await anyio.sleep(BEHIND_S)
 
 
-async def _asynchronous(stage: Stage, places: Places, heat: Heat) -> Dead:
-    await _behind(places)
-    return await _synchronous(stage, places, heat)
+async def behind(stage: Stage, places: Places, heat: Heat) -> Dead:
+    await _fall_behind(places)
+    return await plain(stage, places, heat)
 
 
-async def _came_back(stage: Stage, places: Places, heat: Heat) -> Dead:
-    await _behind(places)
-    dead, took = await _synchronous(stage, places, heat)
+async def comes_back(stage: Stage, places: Places, heat: Heat) -> Dead:
+    await _fall_behind(places)
+    dead, took = await plain(stage, places, heat)
     await places.comes_back(dead)
     stage.outcome.notes["the dead primary came back"] += 1
     return dead, max(took, await heat.goes_on(time.monotonic()))
 
 
-async def _slept(stage: Stage, places: Places, heat: Heat) -> Dead | None:
+async def zombie_wakes(stage: Stage, places: Places, heat: Heat) -> Dead | None:
     """The zombie's epoch may have been issued a second time, its token never."""
     places.link.rate = 0
     if (zombie := await _zombie(stage, heat)) is None:
@@ -229,3 +230,7 @@ async def _zombie(stage: Stage, heat: Heat) -> Daemon | None:
     zombie = found[1]
     zombie.send(signal.SIGSTOP)
     return zombie
+
+
+ASYNCHRONOUS: Sequence[Turn] = (behind, zombie_wakes, comes_back, host_vanishes)
+SYNCHRONOUS: Sequence[Turn] = (plain, host_vanishes)

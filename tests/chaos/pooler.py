@@ -17,7 +17,8 @@ START_S = 60.0
 
 @contextlib.contextmanager
 def pgbouncer(server: Server, pool_size: int = 20) -> Iterator[int]:
-    """Its port. Transaction pooling, everything else as it comes."""
+    """Its port. Transaction pooling, everything else as it comes, but that a server which comes back is found soon: for
+    15 s after it could not be reached, PgBouncer would not even try."""
     scratch = Scratch.of_process()
     folder = scratch.folder("pgbouncer")
     port = _free_port()
@@ -34,6 +35,7 @@ def pgbouncer(server: Server, pool_size: int = 20) -> Iterator[int]:
         auth_file = {folder}/users
         pool_mode = transaction
         default_pool_size = {pool_size}
+        server_login_retry = 1
         """
     )
     for file in folder.iterdir():
