@@ -1,4 +1,4 @@
-"""The short form of `make chaos` on a primary and its standby: commits are lost with the primary, and its past returns."""
+"""The short form of `make chaos` on a primary and its standby: commits are lost, and what was dead comes back."""
 
 from __future__ import annotations
 
