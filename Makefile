@@ -5,7 +5,7 @@ VENV := .venv
 BIN  := $(VENV)/bin
 PYTEST_FLAGS ?= -n 2
 
-.PHONY: help demo test check format test-system test-docker generated bench constraints clean
+.PHONY: help demo test check format test-system test-docker generated chaos bench constraints clean
 
 help:
 	@echo "make demo         watch a backfill pace itself on an embedded Postgres and its replica"
@@ -15,6 +15,7 @@ help:
 	@echo "make test-docker  tests that build the image and run docker-compose.yml (needs a Docker engine with Compose)"
 	@echo "make generated    write Grafana's dashboards and the PrometheusRule anew"
 	@echo "make bench        throughput, scaling, reaction, lanes and the race, side by side (hours; BENCH_FLAGS=--quick for a minute each)"
+	@echo "make chaos        kills, crashes, failovers, cut and frozen connections, every row checked (an hour; needs PgBouncer; CHAOS_FLAGS=--quick)"
 	@echo "make format       rewrite the code as make check wants it"
 	@echo "make constraints  choose the pinned versions anew (needs uv)"
 	@echo "make clean        remove .venv and caches"
@@ -44,6 +45,9 @@ test-docker: $(VENV)/.dev
 generated: $(VENV)/.dev
 	$(BIN)/python -m deploy.grafana.generate
 	$(BIN)/python -m deploy.prometheus.operator
+
+chaos: $(VENV)/.dev
+	$(BIN)/python -m tests.chaos $(CHAOS_FLAGS)
 
 bench: $(VENV)/.dev
 	$(BIN)/pip install --quiet -c constraints.txt -r benchmarks/requirements.txt

@@ -73,6 +73,21 @@ async def test_many_rows_in_a_row_that_cannot_be_changed_pause_the_job(database:
 
 
 @pytest.mark.newest
+async def test_short_ranges_hide_no_row_from_the_circuit_breaker(database: Any) -> None:
+    """No range has as many bad rows as pause a job; one after the other they have."""
+    table = TABLE[0] + " PARTITION BY RANGE (id)"
+    leaves = [
+        f"CREATE TABLE t1_{i} PARTITION OF t1 FOR VALUES FROM ({20 * i + 1}) TO ({20 * i + 21})" for i in range(10)
+    ]
+    field = await Field.open(database, table, *leaves, TABLE[1], "UPDATE t1 SET divisor = 0")
+    await field.enqueue(table_name="t1", set_clause="n = n + 1 / divisor")
+    assert await field.drain() == 0
+    paused = await field.progress()
+    assert (paused["status"], paused["rows_quarantined"]) == ("paused", 25)
+    assert paused["hold_reason"].startswith("circuit_breaker 25 rows in a row could not be changed")
+
+
+@pytest.mark.newest
 async def test_who_accepts_many_bad_rows_expects_clusters_of_them(database: Any) -> None:
     field = await Field.open(database, *TABLE, "UPDATE t1 SET divisor = 0 WHERE id BETWEEN 20 AND 69")
     await field.enqueue(table_name="t1", set_clause="n = n + 1 / divisor", options={"max_quarantined": 1000})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -11,8 +12,11 @@ import anyio
 import asyncpg
 import pytest
 
+from pgbackfill.database.cluster import Cluster
 from pgbackfill.database.connect import STATEMENT_CACHE, connect, connect_with_backoff, connected
 from pgbackfill.database.dsn import parse
+from pgbackfill.database.failures import hold_reason
+from pgbackfill.database.link import Link
 from pgbackfill.database.password import password_for
 from pgbackfill.database.socket_options import KEEPALIVE_IDLE_S, USER_TIMEOUT_MS
 from pgbackfill.errors import DatabaseUnavailable, UsageError
@@ -107,6 +111,75 @@ async def test_of_several_hosts_the_primary_is_found(pair: Any) -> None:
     dsn = f"host={hosts} port={ports} user={places[0].user} dbname=postgres"
     async with connected(dsn, settings=SETTINGS, purpose="work", require_primary=True) as connection:
         assert not await connection.fetchval("SELECT pg_is_in_recovery()")
+
+
+def several(*servers: Any) -> str:
+    """A DSN of several hosts, for servers and for ports where there is none."""
+    ports = ",".join(str(getattr(server, "port", server)) for server in servers)
+    hosts = ",".join("127.0.0.1" for _ in servers)
+    return f"host={hosts} port={ports} user=postgres dbname=postgres"
+
+
+async def test_a_host_whose_packets_vanish_does_not_hide_the_others(pair: Any) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        settings = load_settings(None, {"connect_timeout_s": 0.5})
+        dsn = several(silent.getsockname()[1], pair.primary)
+        async with connected(dsn, settings=settings, purpose="work", require_primary=True) as connection:
+            assert not await connection.fetchval("SELECT pg_is_in_recovery()")
+
+
+async def test_where_no_host_will_do_each_is_named(pair: Any) -> None:
+    with pytest.raises(DatabaseUnavailable) as caught:
+        await connect(several(1, pair.standby), settings=SETTINGS, purpose="work", require_primary=True)
+    assert str(caught.value).endswith(
+        " will do: connection refused (database postgres on 127.0.0.1:1 as postgres);"
+        f" read-only standby (database postgres on 127.0.0.1:{pair.standby.port} as postgres)."
+    )
+
+
+async def test_another_cluster_or_a_primary_of_the_past_will_not_do(pair: Any) -> None:
+    seen = Cluster()
+
+    async def try_it(cluster: Cluster, *hosts: Any) -> None:
+        dsn = several(*hosts)
+        async with connected(dsn, settings=SETTINGS, purpose="work", require_primary=True, cluster=cluster):
+            pass
+
+    await try_it(seen, pair.primary)
+    assert (seen.system_identifier, seen.timeline) != (None, None)
+    await try_it(seen, pair.primary)
+    for wrong, brief in (
+        (replace(seen, system_identifier=1), f"another cluster: system identifier {seen.system_identifier}, not 1 "),
+        (replace(seen, timeline=9), f"old primary: timeline {seen.timeline}, after 9 "),
+    ):
+        with pytest.raises(DatabaseUnavailable) as caught:
+            await try_it(wrong, pair.primary)
+        assert caught.value.brief.startswith(brief)
+        with pytest.raises(DatabaseUnavailable, match=r"^None of the hosts of the .* will do: "):
+            await try_it(wrong, pair.primary, pair.standby)
+
+
+async def test_a_server_that_hides_its_identity_is_believed(database: Any) -> None:
+    dsn = await database.login()
+    own = await database.connect()
+    await own.execute("REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC")
+    cluster = Cluster(system_identifier=1, timeline=9)
+    async with connected(dsn, settings=SETTINGS, purpose="work", require_primary=True, cluster=cluster) as connection:
+        assert await connection.fetchval("SELECT 1") == 1
+    assert cluster == Cluster(system_identifier=1, timeline=9)
+
+
+async def test_a_connection_that_gives_no_answer_is_replaced(database: Any) -> None:
+    """TCP is well, so nothing but the clock tells."""
+    link = Link(lambda: connect(database.dsn, settings=SETTINGS, purpose="control", answer_s=0.2))
+    with pytest.raises(TimeoutError) as caught:
+        async with link.use() as connection:
+            await connection.execute("SELECT pg_sleep(60)")
+    assert hold_reason(caught.value) == "disconnected no answer in time"
+    async with link.use() as connection:
+        assert await connection.fetchval("SELECT 1") == 1
+    assert link.generation == 2
+    await link.close()
 
 
 async def test_it_keeps_trying_until_the_database_is_there(postgres: Any) -> None:

@@ -183,6 +183,7 @@ class ChunkTransaction:
                 search_path=self.job.search_path,
                 time_zone=self.job.time_zone,
                 session_settings=self.job.session_settings,
+                lease_s=self.lease_s,
             )
             self._opening = options, query
         return self._opening[1]

@@ -12,7 +12,7 @@ import os
 import re
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import unquote, urlencode
 
@@ -59,6 +59,12 @@ class Dsn:
         named = self.parameters.get("passfile")
         path = Path(named) if named else _home() / ".pgpass"
         return lookup(path, self.hosts, self.database, self.user)
+
+    def places(self) -> list[Dsn]:
+        """The hosts one by one, in their order; together where the choice among them is the driver's."""
+        if self.parameters.get("target_session_attrs") == "prefer-standby":
+            return [self]
+        return [replace(self, hosts=(host,)) for host in self.hosts]
 
     def tls_uri(self) -> str:
         """A URI that carries what asyncpg takes from nowhere else; host, user and password are handed over apart."""

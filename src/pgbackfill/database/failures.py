@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+from collections.abc import Sequence
 from pathlib import Path
 
 import asyncpg
@@ -31,6 +32,8 @@ def hold_reason(error: BaseException) -> str:
         return f"{SERVER_FULL if error.full else DISCONNECTED} {error.brief}"
     if isinstance(error, asyncpg.PostgresError):
         return f"{_KIND.get(classify(error.sqlstate), 'server_busy')} {first_line(error)} ({error.sqlstate})"
+    if isinstance(error, TimeoutError) and not error.args:
+        return f"{DISCONNECTED} no answer in time"
     return f"{DISCONNECTED} {first_line(error)}"
 
 
@@ -45,6 +48,16 @@ def unavailable(error: BaseException, target: Dsn) -> DatabaseUnavailable:
     brief, sentence = _words(error, target)
     full = isinstance(error, asyncpg.PostgresError) and classify(error.sqlstate) is Failure.HOLD
     return DatabaseUnavailable(redact(sentence), brief=redact(f"{brief} ({target})"), full=full)
+
+
+def none_will_do(failures: Sequence[DatabaseUnavailable], target: Dsn) -> DatabaseUnavailable:
+    """Several hosts, and what is wrong with each."""
+    each = "; ".join(failure.brief for failure in failures)
+    return DatabaseUnavailable(
+        f"None of the hosts of the {target} will do: {each}.",
+        brief=f"no host will do: {each}",
+        full=all(failure.full for failure in failures),
+    )
 
 
 def _words(error: BaseException, target: Dsn) -> tuple[str, str]:
@@ -65,9 +78,8 @@ def _words(error: BaseException, target: Dsn) -> tuple[str, str]:
         case asyncpg.InsufficientPrivilegeError():
             return said, f"The {target} refused: {said}; grant what is missing."
         case asyncpg.TargetServerAttributeNotMatched():
-            return "no host is the primary", (
-                f"None of the hosts of the {target} is what target_session_attrs asks for; name the primary."
-            )
+            wanted = target.parameters.get("target_session_attrs", "")
+            return f"not {wanted}", f"The {target} is not what target_session_attrs={wanted} asks for; name another."
         case asyncpg.ProtocolViolationError() if "startup parameter" in said:
             return f"pooler refused: {said}", (
                 f"The pooler before the {target} refused: {said}; leave that option out of the DSN."

@@ -22,6 +22,11 @@ InternalClientError ("cannot switch to state …") is what asyncpg raises where 
 3 of 30 times when a backend is terminated right before one.
 """
 
+ANSWER_S = 15.0
+"""The longest that one of pgbackfill's own statements may take. They are short and wait for no lock for long, so beyond
+this the connection is dead, whatever TCP says of it: what is between us and the server (a pooler, a load balancer) may
+answer for a server that no longer does. A dead peer that TCP can see is found out a little earlier."""
+
 
 def lost(error: BaseException) -> bool:
     """Whether `error` means that the connection, not the statement, is the problem."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from pgbackfill.jobs.job import Claim
 
+from .link import ANSWER_S
 from .queries import load
 from .types import Connection
 
@@ -75,5 +76,6 @@ async def show_hold(connection: Connection, claim: Claim, reason: str | None, *,
 
 
 async def _fenced(connection: Connection, name: str, claim: Claim, *values: object) -> bool:
-    found = await connection.fetchval(_sql(name), claim.range_id, claim.epoch, claim.token, *values)
+    # On a connection that otherwise runs people's SQL, and has no limit of its own.
+    found = await connection.fetchval(_sql(name), claim.range_id, claim.epoch, claim.token, *values, timeout=ANSWER_S)
     return found is not None

@@ -10,7 +10,8 @@ from pgbackfill.control.options import PacingOptions
 from .names import quote_identifier, quote_literal
 
 IDLE_IN_TRANSACTION_MS = 10_000
-"""The server ends a chunk whose worker went silent: a multiple of any pause between two statements of one chunk."""
+"""The server ends a chunk whose worker went silent: a multiple of any pause between two statements of one chunk. With a
+shorter lease, as early as that: an open chunk keeps its range from whoever is to take it over."""
 
 KEY_TEXT = {"DateStyle": "ISO, YMD", "IntervalStyle": "iso_8601", "bytea_output": "hex", "extra_float_digits": "1"}
 """What the text of a key depends on. Written under `SQL, DMY`, 1 February reads as 2 January under `MDY`."""
@@ -53,6 +54,7 @@ def begin(
     search_path: str,
     time_zone: str,
     session_settings: Mapping[str, Any] | None = None,
+    lease_s: float = IDLE_IN_TRANSACTION_MS / 1000,
 ) -> str:
     """The simple query that opens a chunk.
 
@@ -62,7 +64,7 @@ def begin(
     values = {
         "lock_timeout": str(options.lock_timeout_ms),
         "statement_timeout": str(options.statement_timeout_ms),
-        "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_MS),
+        "idle_in_transaction_session_timeout": str(min(IDLE_IN_TRANSACTION_MS, int(lease_s * 1000))),
         "plan_cache_mode": "force_custom_plan",
         "synchronous_commit": options.synchronous_commit,
         **dict.fromkeys(STEERED, "off"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from pgbackfill.control.options import PacingOptions
 from pgbackfill.database.failures import first_line
 
@@ -13,34 +15,48 @@ QUARANTINED_SHARE = 4
 """Rows set aside in a row: a quarter of what the job accepts in all. Who raises `max_quarantined` expects clusters."""
 
 
+@dataclass(slots=True)
+class Streak:
+    """What failed on one lane since its last success. The lane keeps it when it goes on to the next range."""
+
+    failed: int = 0
+    quarantined: int = 0
+
+
 class Breaker:
-    """Counts what failed since the last success. Each method answers the reason once the breaker trips, else None."""
+    """One per job in a daemon, for all its lanes. What fails answers the reason once the breaker trips, else None.
+
+    Failed chunks are counted lane by lane: several lanes that halve their way down at the same time are no storm. Rows
+    that were set aside are also counted for all lanes together, since any of them last changed a row: each may be the
+    last of a short range.
+    """
 
     def __init__(self) -> None:
-        self._failed = 0
         self._quarantined = 0
 
-    def committed(self, changed: int) -> None:
-        self._failed = 0
+    def committed(self, streak: Streak, changed: int) -> None:
+        streak.failed = 0
         if changed:
-            self._quarantined = 0
+            streak.quarantined = self._quarantined = 0
 
-    def failed(self, error: Exception, *, held: bool) -> str | None:
+    def failed(self, streak: Streak, error: Exception, *, held: bool) -> str | None:
         """A chunk was rolled back. One that is `held`, by a lock on its only row, may wait for as long as it takes."""
         if held:
             return None
-        self._failed += 1
-        return self._trip(error, f"{self._failed} chunks in a row failed") if self._failed >= FAILED_MAX else None
+        streak.failed += 1
+        return self._trip(streak, error, f"{streak.failed} chunks in a row failed", streak.failed >= FAILED_MAX)
 
-    def quarantined(self, error: Exception, options: PacingOptions) -> str | None:
+    def quarantined(self, streak: Streak, error: Exception, options: PacingOptions) -> str | None:
         """A row was set aside."""
-        self._failed = 0
+        streak.failed = 0
+        streak.quarantined += 1
         self._quarantined += 1
+        most = max(streak.quarantined, self._quarantined)
         limit = max(QUARANTINED_MIN, options.max_quarantined // QUARANTINED_SHARE)
-        if self._quarantined < limit:
-            return None
-        return self._trip(error, f"{self._quarantined} rows in a row could not be changed")
+        return self._trip(streak, error, f"{most} rows in a row could not be changed", most >= limit)
 
-    def _trip(self, error: Exception, what: str) -> str:
-        self._failed = self._quarantined = 0
+    def _trip(self, streak: Streak, error: Exception, what: str, trips: bool) -> str | None:
+        if not trips:
+            return None
+        streak.failed = streak.quarantined = self._quarantined = 0
         return f"circuit_breaker {what}, the last: {first_line(error)} ({getattr(error, 'sqlstate', 'no SQLSTATE')})"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from pgbackfill.control.governor import Governor
+from pgbackfill.database.cluster import Cluster
 from pgbackfill.database.link import Link
 from pgbackfill.database.types import Connection
 from pgbackfill.jobs.job import Job
@@ -38,6 +39,8 @@ class Context:
     """pgbackfill's own tables: roster, heartbeat, HTTP."""
     connect_work: Callable[[], Awaitable[Connection]]
     """Opens a connection that runs chunks."""
+    cluster: Cluster = field(default_factory=Cluster)
+    """What every connection to the primary is held against."""
     bell: Bell = field(default_factory=Bell)
     """Rung on every change that a sleeper should look at: NOTIFY, pause, resume, stop."""
     worker_id: int = 0  # heartbeat

@@ -15,7 +15,7 @@ from pgbackfill.control.governor import Governor
 from pgbackfill.database import jobs
 from pgbackfill.database.connect import connect
 from pgbackfill.database.dsn import parse
-from pgbackfill.database.link import Link, passing
+from pgbackfill.database.link import ANSWER_S, Link, passing
 from pgbackfill.database.migrate import check_schema
 from pgbackfill.database.types import Connection
 from pgbackfill.errors import UsageError
@@ -40,6 +40,9 @@ NEXT_CONNECTION = frozenset(
 NEED_RESTART = frozenset({"http", "log"})
 """After SIGHUP: what serves new connections only, and what is made once. Everything else acts at once."""
 
+WORK = "work"
+"""The connections that run people's SQL, whose time-outs are people's business; the lane has a deadline for a chunk."""
+
 Serve = Callable[..., Coroutine[Any, Any, None]]
 """`serve(plane, settings, *, task_status)`: answers HTTP until it is cancelled, and says when it listens."""
 
@@ -54,14 +57,14 @@ async def run(settings: Settings, *, drain: bool, serve: Serve | None = None, re
     async with AsyncExitStack() as links:
 
         def link(purpose: str, dsn: str = "dsn") -> Link:
-            made = Link(lambda: _connect(context.settings, purpose, dsn))
+            made = Link(lambda: _connect(context, purpose, dsn))
             links.push_async_callback(made.close)
             return made
 
         def probe_link(purpose: str, dsn: str | None) -> Link:
             # Closed by its probe, which comes and goes with the settings. A replica's DSN leads to no primary.
             if dsn is None:
-                return Link(lambda: _connect(context.settings, purpose, "dsn"))
+                return Link(lambda: _connect(context, purpose, "dsn"))
             return Link(lambda: connect(dsn, settings=context.settings, purpose=purpose))
 
         context = Context(
@@ -69,7 +72,7 @@ async def run(settings: Settings, *, drain: bool, serve: Serve | None = None, re
             governor=Governor(settings.pacing),
             metrics=Metrics(),
             control=link("control"),
-            connect_work=link("work", "work_dsn").connect,
+            connect_work=link(WORK, "work_dsn").connect,
         )
         async with context.control.use() as control:
             await check_schema(control)
@@ -100,10 +103,14 @@ async def run(settings: Settings, *, drain: bool, serve: Serve | None = None, re
         return await _exit_code(context)
 
 
-async def _connect(settings: Settings, purpose: str, name: str) -> Connection:
+async def _connect(context: Context, purpose: str, name: str) -> Connection:
     """By the settings of this moment, so that after SIGHUP a new password or host serves the next connection."""
+    settings = context.settings
     dsn: SecretStr = getattr(settings, name) or settings.dsn
-    return await connect(dsn.get_secret_value(), settings=settings, purpose=purpose, require_primary=True)
+    return await connect(
+        dsn.get_secret_value(), settings=settings, purpose=purpose, require_primary=True, cluster=context.cluster,
+        answer_s=None if purpose == WORK else ANSWER_S,
+    )  # fmt: skip
 
 
 @asynccontextmanager

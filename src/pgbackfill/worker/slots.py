@@ -8,20 +8,32 @@ from pgbackfill.database.catalog import Walk
 from pgbackfill.database.link import Link
 from pgbackfill.jobs.job import Claim, Job
 
+from .breaker import Breaker, Streak
 from .context import Context
 from .holds import JobHolds
 from .rate import Rate
 
 
-class Slot:
-    """Connection, chunk size and pace, rows per second; and what it shares with the job's other lanes: holds, floor."""
+class Shared:
+    """What all lanes of a job have in common in this daemon."""
 
-    def __init__(self, context: Context, job: Job, holds: JobHolds, floor: Floor) -> None:
+    def __init__(self, context: Context, job: Job) -> None:
+        self.holds = JobHolds(job.name, context.metrics)
+        self.floor = Floor()
+        self.breaker = Breaker()
+
+
+class Slot:
+    """Connection, chunk size and pace, rows per second, failures in a row; and what it shares with the other lanes."""
+
+    def __init__(self, context: Context, job: Job, shared: Shared) -> None:
         self.controller = Controller(context.governor, job.pacing(context.settings.pacing))
         self.link = Link(context.connect_work)
         self.rate = Rate(now=context.now())
-        self.holds = holds
-        self.floor = floor
+        self.streak = Streak()
+        self.holds = shared.holds
+        self.floor = shared.floor
+        self.breaker = shared.breaker
         self.spare = False
         """Whether a look has found no range for it."""
         self._survey: tuple[int, Walk] | None = None
@@ -44,8 +56,7 @@ class Slots:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._idle: dict[int, list[Slot]] = {}
-        self._holds: dict[int, JobHolds] = {}
-        self._floors: dict[int, Floor] = {}
+        self._shared: dict[int, Shared] = {}
         self._closed = False
 
     @property
@@ -61,8 +72,8 @@ class Slots:
             slot.spare = False
             slot.controller.update(job.pacing(self._context.settings.pacing))
             return slot
-        holds = self._holds.setdefault(job.id, JobHolds(job.name, self._context.metrics))
-        return Slot(self._context, job, holds, self._floors.setdefault(job.id, Floor()))
+        shared = self._shared.get(job.id) or self._shared.setdefault(job.id, Shared(self._context, job))
+        return Slot(self._context, job, shared)
 
     async def give_back(self, job: Job, slot: Slot) -> None:
         """Its lane has ended; the next range may come at once, so the connection stays open."""
@@ -74,7 +85,7 @@ class Slots:
     async def tidy(self) -> None:
         """After ranges were handed out: closes connections for which there was none; forgets jobs that have ended."""
         at_work = {lane.job.id for lane in self._context.lanes.values()}
-        ended = (self._holds.keys() | self._idle.keys()) - self._context.jobs.keys() - at_work
+        ended = (self._shared.keys() | self._idle.keys()) - self._context.jobs.keys() - at_work
         for job_id, idle in list(self._idle.items()):
             for slot in list(idle):
                 # A lane that ended during this very look is looked after by the next one.
@@ -82,8 +93,8 @@ class Slots:
                     await slot.link.close()
                 slot.spare = True
         for job_id in ended:
-            for kept in (self._holds, self._floors, self._idle):
-                kept.pop(job_id, None)
+            self._shared.pop(job_id, None)
+            self._idle.pop(job_id, None)
 
     async def close(self) -> None:
         """From now on slots are closed when they are given back."""

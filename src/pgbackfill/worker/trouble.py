@@ -16,7 +16,6 @@ from pgbackfill.database.failures import first_line, hold_reason
 from pgbackfill.database.outcome import Stage
 from pgbackfill.jobs.failures import Failure, classify
 
-from .breaker import Breaker
 from .holders import looking
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ class Trouble:
         self._slow = 0
         self._locked = False
         self._holders: list[int] = []
-        self._breaker = Breaker()
+        self._breaker, self._streak = lane.slot.breaker, lane.slot.streak
         self.set_aside: asyncpg.PostgresError | None = None
         """The error of a chunk of one row, which the next chunk quarantines."""
 
@@ -66,7 +65,7 @@ class Trouble:
         self._reason = None
         self._slow = 0
         self._locked = False
-        self._breaker.committed(changed)
+        self._breaker.committed(self._streak, changed)
 
     def retry_now(self) -> None:
         """Somebody else found the database in order again: no need to sit out the rest of a long wait."""
@@ -120,7 +119,7 @@ class Trouble:
         self._sample(Outcome.POISON if failure is Failure.POISON else Outcome.RETRY, rows)
         if rows == 1:
             self._single_row(failure, error)
-        if (tripped := self._breaker.failed(error, held=self.pending)) is not None:
+        if (tripped := self._breaker.failed(self._streak, error, held=self.pending)) is not None:
             return await self.pause("circuit_breaker", tripped)
         if failure in (Failure.RETRY, Failure.LOCKED):
             await lane.pause_a_moment()
@@ -162,7 +161,7 @@ class Trouble:
                 f"{count} rows could not be changed, more than max_quarantined ({options.max_quarantined}); the last"
                 f" one: {first_line(error)} (SQLSTATE {error.sqlstate}); see pgbackfill.quarantine"
             )
-        if (tripped := self._breaker.quarantined(error, options)) is not None:
+        if (tripped := self._breaker.quarantined(self._streak, error, options)) is not None:
             return await self.pause("circuit_breaker", tripped)
         return True
 

@@ -35,6 +35,11 @@ def test_a_chunk_sets_all_it_depends_on_for_itself_alone() -> None:
     ]
 
 
+def test_an_open_chunk_ends_with_a_lease_that_is_shorter() -> None:
+    began = session.begin(PacingOptions(), search_path="public", time_zone="UTC", lease_s=5)
+    assert "SET LOCAL \"idle_in_transaction_session_timeout\" = '5000'" in began
+
+
 def test_the_jobs_own_settings_come_last_and_quoted() -> None:
     own = [
         line for line in _begin(**{"app.tenant": "it's 5", "row_security": True, "work_mem": 64}) if "SET LOCAL" in line

@@ -9,6 +9,11 @@ SELECT (pg_current_wal_lsn() - '0/0'::pg_lsn)::bigint AS lsn,
 -- The cluster: a standby that has another one is not ours.
 SELECT system_identifier FROM pg_control_system();
 
+-- name: identity
+-- Of a primary: which cluster, and on which timeline; a failover begins a new one.
+SELECT (SELECT system_identifier FROM pg_control_system()) AS system_identifier,
+       ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int AS timeline;
+
 -- name: replicas
 -- Physical standbys. Base backups, pg_receivewal and its kind (which report no replay) and logical subscribers are not
 -- replicas that anybody reads from. Without pg_monitor the rows are there but state and LSNs are NULL, which must read
