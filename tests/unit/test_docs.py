@@ -23,8 +23,9 @@ from pgbackfill.control.options import PacingOptions
 from pgbackfill.database.reports import ACTIONS
 from pgbackfill.http.app import create_app
 from pgbackfill.jobs.failures import classify
-from pgbackfill.settings import HttpSettings
+from pgbackfill.settings import HttpSettings, Settings
 from pgbackfill.settings_signals import SignalSettings
+from pgbackfill.settings_sources import variables
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -157,3 +158,43 @@ def test_every_threshold_is_in_the_table_of_signals_with_its_defaults() -> None:
 
     for name, one in SignalSettings():
         assert documented[name] == (one.interval_s, words(one.soft), words(one.hard)), name
+
+
+def printed_commands() -> list[tuple[str, str]]:
+    """Page and command of every `pgbackfill …` that a page prints, in a line of its own or between backquotes."""
+    found = []
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        blocks = re.findall(r"^ *```sh\n(.*?)^ *```|((?:^    .*\n)+)", text, re.MULTILINE | re.DOTALL)
+        typed = "\n".join("".join(parts) for parts in blocks)
+        lines = re.findall(r"^ *(?:docker compose exec (?:-T )?pgbackfill )?pgbackfill ([a-z].*)$", typed, re.MULTILINE)
+        spans = re.findall(r"`pgbackfill ([a-z][^`]*)`", text)
+        found += [
+            (str(page.relative_to(ROOT)), re.split(r"\s+#|\s+--? |\s*[|]", command)[0]) for command in lines + spans
+        ]
+    return found
+
+
+def test_every_command_that_is_printed_exists_with_its_flags() -> None:
+    commands = dict(reference.walk(typer.main.get_command(app)))
+    flags = {
+        name: {flag for each in command.params for flag in (*each.opts, *each.secondary_opts)} | {"--help"}
+        for name, command in commands.items()
+    }
+    found = printed_commands()
+    assert len(found) > 60
+    for page, command in found:
+        words = command.replace("\\", " ").split()
+        name = next((each for each in (" ".join(words[:2]), words[0]) if each in commands), None)
+        if name is None and words[0] in {each.split()[0] for each in commands}:
+            continue  # a group, such as `pgbackfill quarantine`
+        assert name is not None, f"{page}: there is no command `pgbackfill {command}`"
+        unknown = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", command)) - flags[name]
+        assert unknown == set(), f"{page}: `pgbackfill {command}`"
+
+
+def test_every_setting_that_is_printed_exists() -> None:
+    known = set(variables(Settings)) | {"PGBACKFILL_CONFIG", "PGBACKFILL_TEST_DSN", "PGBACKFILL_PORT"}
+    for page in PAGES:
+        for name in re.findall(r"\bPGBACKFILL_[A-Z_]+[A-Z]", page.read_text(encoding="utf-8")):
+            assert name in known or any(each.startswith(f"{name}__") for each in known), (page.name, name)

@@ -1,0 +1,73 @@
+"""The SQL that the how-tos and the runbook print is what a server takes."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+pytestmark = pytest.mark.newest
+
+
+def blocks(page: str) -> list[str]:
+    """All blocks of SQL, those in Python and Ruby included."""
+    text = (DOCS / page).read_text(encoding="utf-8")
+    found = re.findall(
+        r'```sql\n(.*?)```|op\.execute\(\s*"""(.*?)"""|<<~SQL\n(.*?)\n\s+SQL|execute\(?\s*"(SELECT .*?)"',
+        text,
+        re.DOTALL,
+    )
+    return ["".join(parts) for parts in found]
+
+
+async def finish(connection: Any) -> None:
+    await connection.execute("UPDATE pgbackfill.jobs SET status = 'running'")
+    await connection.execute("UPDATE users SET email_lower = lower(email)")
+    await connection.execute("UPDATE pgbackfill.jobs SET status = 'succeeded'")
+
+
+async def test_what_migrations_are_told_to_do_can_be_done(database: Any) -> None:
+    connection = await database.connect()
+    await connection.execute("CREATE TABLE users (id bigint PRIMARY KEY, email text NOT NULL)")
+    await connection.execute("INSERT INTO users SELECT i, 'Name' || i || '@Ex.com' FROM generate_series(1, 10) AS i")
+    first, second, *others = blocks("how-to/migrations.md")
+    await connection.execute(first)
+    with pytest.raises(asyncpg.ObjectNotInPrerequisiteStateError, match="has not succeeded yet: it is queued at 0 %"):
+        await connection.execute(second)
+    cancel, without, verify, *enqueue_and_assert = others
+    for statement in (without, verify, *(each for each in enqueue_and_assert if "INSERT" in each)):
+        await connection.execute(statement)
+    assert await connection.fetchval("SELECT count(*) FROM pgbackfill.jobs") == 1
+    await finish(connection)
+    await connection.execute(second)
+    for statement in enqueue_and_assert:
+        if "assert_finished" in statement:
+            await connection.execute(statement)
+    await connection.execute("UPDATE pgbackfill.jobs SET name = 'done'")
+    await connection.execute(without)
+    await connection.execute(cancel)
+    assert await connection.fetchval("SELECT status FROM pgbackfill.jobs WHERE name <> 'done'") == "cancelled"
+    await connection.execute("DROP SCHEMA pgbackfill CASCADE")
+    await connection.execute("UPDATE users SET email_lower = NULL WHERE false")
+    await connection.execute(without)  # a database without pgbackfill
+
+
+@pytest.mark.parametrize("page", ["runbook.md", "how-to/job.md", "reference/jobs.md", "reference/options.md"])
+async def test_what_the_pages_print_is_taken(database: Any, page: str) -> None:
+    connection = await database.connect()
+    await connection.execute("CREATE TABLE users (id bigint PRIMARY KEY, email text)")
+    for name in ("NAME", "users-email-lower"):
+        await connection.execute(
+            "ALTER TABLE pgbackfill.jobs DISABLE TRIGGER USER;"
+            f" INSERT INTO pgbackfill.jobs (name, table_name, status) VALUES ('{name}', 'users', 'succeeded');"
+            " ALTER TABLE pgbackfill.jobs ENABLE TRIGGER USER;"
+        )
+    found = blocks(page)
+    found += [each for each in re.findall(r"`((?:SELECT|UPDATE) [^`]*)`", (DOCS / page).read_text()) if "…" not in each]
+    for statement in found:
+        await connection.execute(statement)
