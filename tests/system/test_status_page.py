@@ -201,6 +201,7 @@ def _look_from_everywhere(site: Site, browser: Browser, visitor: Visitor) -> Non
     for name, options in (
         ("dark", {"viewport": DESKTOP, "color_scheme": "dark"}),
         ("phone", {"viewport": PHONE, "color_scheme": "light", "has_touch": True, "is_mobile": True}),
+        ("phone-dark", {"viewport": PHONE, "color_scheme": "dark", "has_touch": True, "is_mobile": True}),
     ):
         other = Visitor.come(browser, site.address, **options)
         other.goto("")
