@@ -48,26 +48,27 @@ async def test_what_migrations_are_told_to_do_can_be_done(database: Any) -> None
     for statement in enqueue_and_assert:
         if "assert_finished" in statement:
             await connection.execute(statement)
-    await connection.execute("UPDATE pgbackfill.jobs SET name = 'done'")
+    await connection.execute("DELETE FROM pgbackfill.jobs")
     await connection.execute(without)
     await connection.execute(cancel)
-    assert await connection.fetchval("SELECT status FROM pgbackfill.jobs WHERE name <> 'done'") == "cancelled"
+    assert await connection.fetchval("SELECT status FROM pgbackfill.jobs") == "cancelled"
     await connection.execute("DROP SCHEMA pgbackfill CASCADE")
-    await connection.execute("UPDATE users SET email_lower = NULL WHERE false")
     await connection.execute(without)  # a database without pgbackfill
 
 
-@pytest.mark.parametrize("page", ["runbook.md", "how-to/job.md", "reference/jobs.md", "reference/options.md"])
+@pytest.mark.parametrize("page", ["runbook.md", "how-to/job.md", "reference/options.md"])
 async def test_what_the_pages_print_is_taken(database: Any, page: str) -> None:
     connection = await database.connect()
     await connection.execute("CREATE TABLE users (id bigint PRIMARY KEY, email text)")
-    for name in ("NAME", "users-email-lower"):
-        await connection.execute(
-            "ALTER TABLE pgbackfill.jobs DISABLE TRIGGER USER;"
-            f" INSERT INTO pgbackfill.jobs (name, table_name, status) VALUES ('{name}', 'users', 'succeeded');"
-            " ALTER TABLE pgbackfill.jobs ENABLE TRIGGER USER;"
-        )
+    await connection.execute(
+        "ALTER TABLE pgbackfill.jobs DISABLE TRIGGER USER;"
+        " INSERT INTO pgbackfill.jobs (name, table_name, status)"
+        " VALUES ('NAME', 'users', 'queued'), ('users-email-lower', 'users', 'succeeded');"
+        " ALTER TABLE pgbackfill.jobs ENABLE TRIGGER USER"
+    )
     found = blocks(page)
     found += [each for each in re.findall(r"`((?:SELECT|UPDATE) [^`]*)`", (DOCS / page).read_text()) if "…" not in each]
+    assert found
     for statement in found:
-        await connection.execute(statement)
+        # Everything but the blow itself: the server may have other tests' sessions.
+        await connection.execute(statement.replace("pg_terminate_backend(pid)", "pid"))
