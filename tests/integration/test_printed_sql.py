@@ -1,13 +1,15 @@
-"""The SQL that the how-tos and the runbook print is what a server takes."""
+"""The SQL that the how-tos and the runbook print is what a server takes; the program that they print works."""
 
 from __future__ import annotations
 
+import asyncio
 import re
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import pytest
+from support.field import eventually
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -72,3 +74,23 @@ async def test_what_the_pages_print_is_taken(database: Any, page: str) -> None:
     for statement in found:
         # Everything but the blow itself: the server may have other tests' sessions.
         await connection.execute(statement.replace("pg_terminate_backend(pid)", "pid"))
+
+
+async def test_a_program_that_follows_a_job_sees_its_end(database: Any) -> None:
+    (program,) = re.findall(r"```python\n(.*?)```", (DOCS / "how-to/follow.md").read_text(encoding="utf-8"), re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(program, names)
+    connection = await database.connect()
+    await connection.execute(
+        "CREATE TABLE users (id bigint PRIMARY KEY, n int);"
+        " INSERT INTO pgbackfill.jobs (name, table_name, set_clause) VALUES ('job', 'users', 'n = 1')"
+    )
+    following = asyncio.create_task(names["ended"](database.dsn, "job"))
+    waits = (
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle'"
+        " AND query LIKE 'SELECT status FROM pgbackfill.progress%'"
+    )
+    await eventually(lambda: connection.fetchval(waits))
+    await connection.execute("UPDATE pgbackfill.jobs SET status = 'running'")
+    await connection.execute("UPDATE pgbackfill.jobs SET status = 'succeeded'")
+    assert await asyncio.wait_for(following, 30) == "succeeded"
