@@ -37,7 +37,7 @@ async def test_what_migrations_are_told_to_do_can_be_done(database: Any) -> None
     connection = await database.connect()
     await connection.execute("CREATE TABLE users (id bigint PRIMARY KEY, email text NOT NULL)")
     await connection.execute("INSERT INTO users SELECT i, 'Name' || i || '@Ex.com' FROM generate_series(1, 10) AS i")
-    first, second, *others = blocks("how-to/migrations.md")
+    first, second, validate, *others = blocks("how-to/migrations.md")
     await connection.execute(first)
     with pytest.raises(asyncpg.ObjectNotInPrerequisiteStateError, match="has not succeeded yet: it is queued at 0 %"):
         await connection.execute(second)
@@ -47,6 +47,7 @@ async def test_what_migrations_are_told_to_do_can_be_done(database: Any) -> None
     assert await connection.fetchval("SELECT count(*) FROM pgbackfill.jobs") == 1
     await finish(connection)
     await connection.execute(second)
+    await connection.execute(validate)
     for statement in enqueue_and_assert:
         if "assert_finished" in statement:
             await connection.execute(statement)
