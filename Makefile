@@ -12,7 +12,7 @@ help:
 	@echo "make test         unit, integration and acceptance tests on real Postgres"
 	@echo "make check        lint, formatting, types, import contracts"
 	@echo "make test-system  tests that need Debian's Postgres 15, PgBouncer, Prometheus and Chromium"
-	@echo "make test-docker  tests that build the image and run docker-compose.yml (needs a Docker engine with Compose)"
+	@echo "make test-docker  tests that build the image, run docker-compose.yml and follow the tutorial (needs a Docker engine with Compose)"
 	@echo "make docs         build the documentation as a site, strictly, into build/site"
 	@echo "make generated    write Grafana's dashboards, the PrometheusRule, reference pages and diagrams anew"
 	@echo "make bench        throughput, scaling, reaction, lanes and the race, side by side (hours; BENCH_FLAGS=--quick for a minute each)"
