@@ -5,15 +5,16 @@ VENV := .venv
 BIN  := $(VENV)/bin
 PYTEST_FLAGS ?= -n 2
 
-.PHONY: help demo test check format test-system test-docker generated chaos bench constraints clean
+.PHONY: help demo test check format docs test-system test-docker generated chaos bench constraints clean
 
 help:
 	@echo "make demo         watch a backfill pace itself on an embedded Postgres and its replica"
 	@echo "make test         unit, integration and acceptance tests on real Postgres"
 	@echo "make check        lint, formatting, types, import contracts"
 	@echo "make test-system  tests that need Debian's Postgres 15, PgBouncer, Prometheus and Chromium"
-	@echo "make test-docker  tests that build the image and run docker-compose.yml (needs a Docker engine with Compose)"
-	@echo "make generated    write Grafana's dashboards and the PrometheusRule anew"
+	@echo "make test-docker  tests that build the image, run docker-compose.yml and follow the tutorial (needs a Docker engine with Compose)"
+	@echo "make docs         build the documentation as a site, strictly, into build/site"
+	@echo "make generated    write Grafana's dashboards, the PrometheusRule, reference pages and diagrams anew"
 	@echo "make bench        throughput, scaling, reaction, lanes and the race, side by side (hours; BENCH_FLAGS=--quick for a minute each)"
 	@echo "make chaos        kills, crashes, failovers, cut and frozen connections, every row checked (an hour; needs PgBouncer; CHAOS_FLAGS=--quick)"
 	@echo "make format       rewrite the code as make check wants it"
@@ -45,6 +46,11 @@ test-docker: $(VENV)/.dev
 generated: $(VENV)/.dev
 	$(BIN)/python -m deploy.grafana.generate
 	$(BIN)/python -m deploy.prometheus.operator
+	$(BIN)/python -m docs.tools.reference
+	$(BIN)/python -m docs.tools.diagrams
+
+docs: $(VENV)/.dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 chaos: $(VENV)/.dev
 	$(BIN)/python -m tests.chaos $(CHAOS_FLAGS)

@@ -28,7 +28,9 @@ CREATE TABLE orders (
 );
 INSERT INTO orders SELECT i, 'Customer' || i || '@Example.com' FROM generate_series(1, 1000000) AS i;
 ANALYZE orders;
+-- The application's own migrations: they alter the table and make functions.
 ALTER TABLE orders OWNER TO shop;
+GRANT CREATE ON SCHEMA public TO shop;
 GRANT SELECT, UPDATE ON orders TO worker;
 SQL
 

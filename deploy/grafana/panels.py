@@ -158,11 +158,18 @@ def pressure() -> list[timeseries.Panel]:
 
 def trouble() -> list[timeseries.Panel]:
     """What failed."""
-    quarantined = f"sum (increase(pgbackfill_rows_quarantined_total{{{queries.DAEMONS}}}[$__rate_interval]))"
     return [
         graph("Chunks", "By how they ended.", "cps", {"{{outcome}}": queries.rate("chunks_total", "outcome")}),
         graph("Retries", "By SQLSTATE.", "cps", {"{{sqlstate}}": queries.rate("retries_total", "sqlstate")}),
-        graph("Rows set aside", "Into quarantine.", "short", {"rows": quarantined}).draw_style(GraphDrawStyle.BARS),
+        graph(
+            "Rows set aside", "Into quarantine.", "short", {"rows": queries.increase("rows_quarantined_total")}
+        ).draw_style(GraphDrawStyle.BARS),
+        graph(
+            "Notifications",
+            "Attempts to tell the webhook, by how they ended.",
+            "short",
+            {"{{outcome}}": queries.increase("notifications_total", "outcome")},
+        ).draw_style(GraphDrawStyle.BARS),
         graph(
             "Age of signals", "Of the last value.", "s", {"{{signal}}": queries.gauge("signal_age_seconds", "signal")}
         ),

@@ -37,6 +37,12 @@ def rate(counter: str, by: str = "", selector: str = DAEMONS) -> str:
     return f"sum{grouping} (rate(pgbackfill_{counter}{{{selector}}}[$__rate_interval]))"
 
 
+def increase(counter: str, by: str = "") -> str:
+    """What was added to a counter within an interval."""
+    grouping = f" by ({by})" if by else ""
+    return f"sum{grouping} (increase(pgbackfill_{counter}{{{DAEMONS}}}[$__rate_interval]))"
+
+
 def gauge(name: str, by: str = "", selector: str = DAEMONS) -> str:
     """The largest value of a gauge: every daemon of a database sees the same replicas and jobs."""
     grouping = f" by ({by})" if by else ""

@@ -26,6 +26,8 @@ from pgbackfill.jobs.states import Status
 # Around chunk_target_ms (0.1 s), finer below it than above.
 CHUNK_BUCKETS_S: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
+NOTIFICATION_OUTCOMES: Final = ("sent", "retry", "given_up")
+
 # Labels take their values from people's job names and signals; more than this many of one kind and a monitoring
 # system suffers. Jobs beyond it have no series of their own, other values count as "other".
 MOST_VALUES: Final = 100
@@ -68,9 +70,12 @@ class Metrics:
         self._status = self._gauge("job_status", "1 for the status that a job has", "job", "status")
         self._throttle = self._gauge("throttle_ratio", "Share of its pace that a job makes; 1: not throttled", "job")
         self._retries = self._counter("retries", "Chunks that were rolled back and tried again", "sqlstate")
+        self._notifications = self._counter("notifications", "Attempts to tell a webhook, by how they ended", "outcome")
 
         for outcome in Outcome:
             self._chunks.labels(outcome.value)  # present from the start, so that rate() sees the first increase
+        for ended in NOTIFICATION_OUTCOMES:
+            self._notifications.labels(ended)
         self._pace.set(math.inf)
         self._capacity.set(math.nan)
         Info("pgbackfill_build", "Version of this process", registry=self.registry).info(
@@ -96,6 +101,10 @@ class Metrics:
     def retry(self, sqlstate: str) -> None:
         """A chunk was rolled back with this SQLSTATE and will be tried again."""
         self._retries.labels(self._bounded("sqlstate", sqlstate)).inc()
+
+    def notification(self, outcome: str) -> None:
+        """An attempt to tell a webhook ended as one of NOTIFICATION_OUTCOMES."""
+        self._notifications.labels(outcome).inc()
 
     def hold(self, job: str, *reasons: str | None) -> None:
         """Every reason for which the job, or a lane of it, is held now, none where nothing holds it.

@@ -84,7 +84,9 @@ class Settings(BaseSettings, PacingOptions):
     )
     ignored_slots: Words = Field((), description="replication slots that are nobody's business here")
     pooler: Literal["auto", "pgbouncer", "none"] = Field("auto", description="what stands before the database")
-    connect_timeout_s: float = Field(10, gt=0, le=3_600, json_schema_extra={"unit": "s"})
+    connect_timeout_s: float = Field(
+        10, gt=0, le=3_600, json_schema_extra={"unit": "s"}, description="for a connection; the DSN's own wins"
+    )
     password_file: Path | None = Field(None, description="file that holds the password; read at each connect")
     password_command: SecretStr | None = Field(None, description="shell command that prints the password")
 
@@ -96,12 +98,30 @@ class Settings(BaseSettings, PacingOptions):
     promql: tuple[Promql, ...] = Field((), description="signals that a Prometheus query reads")
 
     max_concurrent_jobs: int = Field(2, ge=1, le=100, description="jobs that this process works on at once")
-    lease_s: float = Field(30, ge=5, le=3_600, json_schema_extra={"unit": "s"})
-    poll_s: float = Field(1.0, ge=0.05, le=60, json_schema_extra={"unit": "s"})
+    lease_s: float = Field(
+        30,
+        ge=5,
+        le=3_600,
+        json_schema_extra={"unit": "s"},
+        description="a daemon that is silent for so long is replaced",
+    )
+    poll_s: float = Field(
+        1.0,
+        ge=0.05,
+        le=60,
+        json_schema_extra={"unit": "s"},
+        description="time between two looks at the jobs, NOTIFY or not",
+    )
     heartbeat_s: float = Field(
         1, ge=0.1, le=10, json_schema_extra={"unit": "s"}, description="liveness, and how often the canaries sing"
     )
-    event_retention_days: float = Field(90, gt=0, le=36_500, json_schema_extra={"unit": "days"})
+    event_retention_days: float = Field(
+        90,
+        gt=0,
+        le=36_500,
+        json_schema_extra={"unit": "days"},
+        description="older events are removed",
+    )
     job_retention_days: float | None = Field(
         None, gt=0, le=36_500, json_schema_extra={"unit": "days"}, description="finished jobs; none: kept for ever"
     )

@@ -6,7 +6,7 @@ import difflib
 import types
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
@@ -36,7 +36,7 @@ def sentence(
 def expected(field: FieldInfo) -> str:
     """What a field takes, in words: kind, unit and range."""
     words = _kind(field.annotation)
-    unit = field.json_schema_extra.get("unit") if isinstance(field.json_schema_extra, dict) else None
+    unit = _unit(field, field.annotation)
     if unit and unit != "ratio":
         words += f" ({unit})"
     limits = {
@@ -49,8 +49,18 @@ def expected(field: FieldInfo) -> str:
     return " ".join(part for part in (words, low, high) if part)
 
 
+def _unit(field: FieldInfo, annotation: Any) -> Any:
+    """Of the field, or inside `Rows | None` of the part that has one."""
+    if isinstance(field.json_schema_extra, dict):
+        return field.json_schema_extra.get("unit")
+    inner = (each for part in get_args(annotation) for each in getattr(part, "__metadata__", ()))
+    return next((_unit(each, None) for each in inner if isinstance(each, FieldInfo)), None)
+
+
 def _kind(annotation: Any) -> str:
     origin = get_origin(annotation)
+    if origin is Annotated:
+        return _kind(get_args(annotation)[0])
     if origin in (Union, types.UnionType):
         return " or ".join(_kind(part) for part in get_args(annotation) if part is not type(None))
     if origin is Literal:

@@ -117,7 +117,7 @@ class UserSignal(BaseModel):
     unit: str = Field("", max_length=20, description="printed behind the value; B prints bytes as KiB, MiB, GiB")
     interval_s: float = Field(5, ge=0.5, le=3_600, json_schema_extra=_unit("s"), description="time between two polls")
     timeout_s: float = Field(2, ge=0.05, le=60, json_schema_extra=_unit("s"), description="longest time for one poll")
-    enabled: bool = True
+    enabled: bool = Field(True, description="whether the signal is watched")
 
     @model_validator(mode="after")
     def _usable(self) -> Self:

@@ -25,7 +25,9 @@ class WebhookSettings(BaseModel):
     held_s: float = Field(
         300, ge=1, le=86_400, json_schema_extra={"unit": "s"}, description="a hold that lasts longer is told"
     )
-    timeout_s: float = Field(10, gt=0, le=60, json_schema_extra={"unit": "s"})
+    timeout_s: float = Field(
+        10, gt=0, le=60, json_schema_extra={"unit": "s"}, description="longest time for one attempt"
+    )
 
     @field_validator("url")
     @classmethod

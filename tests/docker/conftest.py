@@ -15,6 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 IMAGE = "pgbackfill:local"
+LOCKED = ("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--user", "10001")
 PATIENCE_S = 300
 """For building and for coming up."""
 

@@ -8,8 +8,10 @@ from typing import Any
 
 from pgbackfill import __version__
 
+from . import conftest
+
 Docker = Callable[..., Any]
-LOCKED = ("run", "--rm", "--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--user", "10001")
+LOCKED = ("run", "--rm", *conftest.LOCKED)
 
 
 def test_it_says_what_it_can_do(docker: Docker, image: str) -> None:

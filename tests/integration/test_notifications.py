@@ -128,9 +128,17 @@ async def test_who_does_not_listen_is_told_again_later_and_given_up_at_last(shop
         await due(shop)
         await other.look()
         assert receiver.told == []  # ten times is enough
+        event = "SELECT detail FROM pgbackfill.events WHERE event = 'notification_given_up'"
+        assert json.loads(await shop.connection.fetchval(event)) == {
+            "kind": "failed",
+            "reason": "the webhook answered 500",
+        }
+        assert b'pgbackfill_notifications_total{outcome="retry"} 9.0' in one._context.metrics.render()[0]
+        assert b'pgbackfill_notifications_total{outcome="given_up"} 1.0' in one._context.metrics.render()[0]
         await shop.connection.execute("UPDATE pgbackfill.notifications SET attempts = 9")
         await other.look()
         assert len(receiver.told) == 1
+        assert b'pgbackfill_notifications_total{outcome="sent"} 1.0' in other._context.metrics.render()[0]
 
 
 async def test_what_a_dead_daemon_had_claimed_is_told_by_another(shop: Any, receiver: Receiver) -> None:

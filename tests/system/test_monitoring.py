@@ -21,8 +21,9 @@ from typing import Any
 
 import pytest
 import yaml
+from anyio.from_thread import start_blocking_portal
 
-from pgbackfill.embedded import Binaries, Server
+from pgbackfill.embedded import Binaries, Link, Server
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 RULES = DEPLOY / "prometheus" / "rules" / "pgbackfill.yml"
@@ -31,7 +32,9 @@ DASHBOARDS = sorted((DEPLOY / "grafana" / "dashboards").glob("*.json"))
 SCRAPE_S = 0.25
 RATE_WINDOW = "4s"
 CHOICES = {"$__rate_interval": RATE_WINDOW, "$scrape_job": ".*", "$instance": ".*", "$backfill": "long|fails|odd"}
-UNKNOWN_BY_NATURE = "pgbackfill_signal_value != pgbackfill_signal_value"
+NAN_BY_NATURE = "pgbackfill_signal_value != pgbackfill_signal_value"
+"""Returns what is not a number, and nothing else."""
+SLOW_LINK_BYTES_PER_S = 1e6
 
 Wait = Callable[[Callable[[], bool], str], None]
 
@@ -76,12 +79,19 @@ class Prometheus:
         return [float(value) for each in found for _, value in each["values"]]
 
 
+SetRate = Callable[[float | None], None]
+
+
 @pytest.fixture
-def servers() -> Iterator[tuple[Server, Server]]:
-    """A primary and its standby."""
+def servers() -> Iterator[tuple[Server, Server, SetRate]]:
+    """A primary, its standby, and what sets the bytes a second that can pass between them."""
     settings = {"fsync": "off", "log_min_messages": "fatal"}
-    with Server.create(Binaries.find(18), settings) as primary, Server.standby(primary, "standby") as standby:
-        yield primary, standby
+    with Server.create(Binaries.find(18), settings) as primary, start_blocking_portal() as portal:
+        link = Link(primary.port)
+        running, port = portal.start_task(link.run)
+        with Server.standby(primary, "standby", conninfo_port=port) as standby:
+            yield primary, standby, lambda rate: portal.call(setattr, link, "rate", rate)
+        portal.call(running.cancel)
 
 
 @pytest.fixture
@@ -136,27 +146,43 @@ def dashboard_queries() -> list[str]:
     return [hurried(chosen(expression)) for expression in targets + annotations]
 
 
+def variable_queries() -> list[tuple[str, str]]:
+    """Label and selector of every `label_values(selector, label)` behind a variable."""
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in DASHBOARDS]
+    queries = [each["query"] for one in found for each in one["templating"]["list"] if each["type"] == "query"]
+    matches = [re.fullmatch(r"label_values\((.+), (\w+)\)", query) for query in queries]
+    assert queries
+    assert None not in matches
+    return [(match[2], chosen(match[1])) for match in matches if match is not None]
+
+
 def test_every_query_of_rules_and_dashboards_returns_data(
-    servers: tuple[Server, Server],
+    servers: tuple[Server, Server, SetRate],
     prometheus: Callable[[int], Prometheus],
     start: Callable[..., Any],
     psql: Callable[[str], Any],
     pgbackfill: Callable[..., str],
     wait_until: Wait,
 ) -> None:
-    primary, standby = servers
+    primary, standby, set_rate = servers
     sql, replica = psql(primary.dsn()), psql(standby.dsn())
     pgbackfill(primary.dsn(), "migrate")
     sql(
         "CREATE TABLE long (id int PRIMARY KEY, n int NOT NULL DEFAULT 0)",
         "INSERT INTO long SELECT generate_series(1, 300000)",
+        "CREATE TABLE wide (id int PRIMARY KEY, text text)",
+        "INSERT INTO wide SELECT i, repeat('x', 500) FROM generate_series(1, 100000) AS i",
         "CREATE TABLE odd (id int PRIMARY KEY, n int, CHECK (n <> 7))",
         "INSERT INTO odd SELECT i, CASE WHEN i % 400 = 0 THEN 6 ELSE 0 END FROM generate_series(1, 1000) AS i",
         "CREATE TABLE broken (id int PRIMARY KEY, n int)",
         "INSERT INTO broken SELECT generate_series(1, 10)",
     )
     daemon = start(
-        primary.dsn(), PGBACKFILL_LAG_SOFT_S="0.5", PGBACKFILL_LAG_HARD_S="1", PGBACKFILL_LATENCY_SLACK_MS="30000"
+        primary.dsn(),
+        PGBACKFILL_LAG_SOFT_S="0.5",
+        PGBACKFILL_LAG_HARD_S="1",
+        PGBACKFILL_LATENCY_SLACK_MS="30000",
+        PGBACKFILL_WEBHOOK__URL="http://127.0.0.1:1/nobody-listens",
     )
     wait_until(lambda: daemon.says("ready"), "the daemon")
     server = prometheus(daemon.port())
@@ -178,6 +204,15 @@ def test_every_query_of_rules_and_dashboards_returns_data(
     wait_until(lambda: status("fails") == "failed", "the failure")
     wait_until(lambda: status("odd") == "succeeded", "the quarantine")
     assert sql.value("SELECT count(*) FROM pgbackfill.quarantine") == "2"
+
+    # A queue before the replica, which shows what it can take.
+    set_rate(SLOW_LINK_BYTES_PER_S)
+    sql("INSERT INTO pgbackfill.jobs (name, table_name, set_clause) VALUES ('wide', 'wide', 'text = upper(text)')")
+    capacity = "pgbackfill_capacity_wal_bytes_per_second > 0"
+    wait_until(lambda: server.now(capacity) != [], "the capacity")
+    sql("SELECT pgbackfill.cancel('wide')")
+    set_rate(None)
+    wait_until(lambda: status("wide") == "cancelled", "the end of the queue")
 
     # A job that runs well, and then slowly.
     slow = next(rule["expr"] for rule in rules() if rule.get("alert") == "PgbackfillSlow")
@@ -201,16 +236,19 @@ def test_every_query_of_rules_and_dashboards_returns_data(
     sql("SELECT pgbackfill.resume('long')")
     wait_until(lambda: status("long") == "running", "the end of the pause")
     standby.stop()
-    wait_until(lambda: server.now(UNKNOWN_BY_NATURE) != [], "an unknown signal")
+    wait_until(lambda: server.now(NAN_BY_NATURE) != [], "an unknown signal")
 
     daemon.process.send_signal(signal.SIGTERM)
     assert daemon.process.wait(60) == 1, "a job of this process failed"
     wait_until(lambda: server.now("absent(pgbackfill_build_info)") == [1.0], "the end of the series")
 
-    # NaN is what a graph cannot show. The capacity is unknown until a queue has shown it, and none had to here.
+    # NaN is what a graph cannot show.
     expressions = {rule["expr"] for rule in rules()} | {rule["record"] for rule in rules() if "record" in rule}
     expressions |= set(dashboard_queries())
     found = {each: server.since(began, each) for each in expressions}
     assert {each for each, values in found.items() if not values} == set()
     unknown = {each for each, values in found.items() if all(map(math.isnan, values))}
-    assert {each for each in unknown if "capacity_wal_bytes_per_second" not in each} == {UNKNOWN_BY_NATURE}
+    assert unknown == {NAN_BY_NATURE}
+    for label, selector in variable_queries():
+        parameters = {"match[]": selector, "start": began, "end": time.time()}
+        assert server.get(f"/api/v1/label/{label}/values", **parameters) != [], (label, selector)

@@ -201,6 +201,7 @@ def _look_from_everywhere(site: Site, browser: Browser, visitor: Visitor) -> Non
     for name, options in (
         ("dark", {"viewport": DESKTOP, "color_scheme": "dark"}),
         ("phone", {"viewport": PHONE, "color_scheme": "light", "has_touch": True, "is_mobile": True}),
+        ("phone-dark", {"viewport": PHONE, "color_scheme": "dark", "has_touch": True, "is_mobile": True}),
     ):
         other = Visitor.come(browser, site.address, **options)
         other.goto("")
@@ -245,7 +246,8 @@ def _print_screen(browser: Browser, lines: list[str]) -> None:
     console.print(Text("\n").join(Text.from_ansi(line) for line in lines))
     page = browser.new_page(viewport={"width": 1010, "height": 640})
     page.set_content(console.export_svg(title=f"pgbackfill watch {JOB}"))
-    page.locator("svg").screenshot(path=IMAGES / "watch.png")
+    # Without a background of its own: its corners are round.
+    page.locator("svg").screenshot(path=IMAGES / "watch.png", omit_background=True)
 
 
 def test_a_daemon_that_is_gone_is_said_to_be_gone(site: Site, browser: Browser) -> None:

@@ -49,6 +49,11 @@ def test_the_migration_is_printed_without_a_database() -> None:
         (("status", "--frob"), {}, "No such option"),
         (("run", "--http-port", "x"), {}, "--http-port must be a whole number from 0 to 65535, not 'x'."),
         (("run",), {"PGBACKFILL_LAG_HARD_S": "-1"}, "PGBACKFILL_LAG_HARD_S must be a number (s) above 0"),
+        (
+            ("run",),
+            {"PGBACKFILL_MAX_ROWS_PER_S": "0"},
+            "PGBACKFILL_MAX_ROWS_PER_S must be a whole number (rows) from 1 to",
+        ),
         (("status", "--config", "/nothing.toml"), {}, "The configuration file /nothing.toml cannot be read"),
         (("status",), {"PGBACKFILL_CONFIG": "/nothing.toml"}, "The configuration file /nothing.toml cannot be read"),
         (("--dsn", "nonsense", "status"), {}, "The DSN cannot be read"),

@@ -34,6 +34,7 @@ CONTRACT = {
     "pgbackfill_eta_seconds": ("bound", "job"),
     "pgbackfill_job_status": ("job", "status"),
     "pgbackfill_retries_total": ("sqlstate",),
+    "pgbackfill_notifications_total": ("outcome",),
     "pgbackfill_build_info": ("python", "version"),
 }
 

@@ -33,7 +33,7 @@ class Cluster:
     """The highest that was seen. None, both of them: not seen yet, or not to be read there (Aurora, Neon)."""
 
     async def wrong(self, connection: Connection) -> Wrong | None:
-        """Why this primary is not the one to work on; None where it is, which is remembered, or where it cannot tell."""
+        """Why this primary is not the one to work on; None where it is, and that is remembered, or cannot tell."""
         try:
             row = await connection.fetchrow(load("signals")["identity"])
         except asyncpg.PostgresError as error:
@@ -50,7 +50,7 @@ class Cluster:
             )
         if self.timeline is not None and timeline < self.timeline:
             return Wrong(
-                f"an old primary (timeline {timeline}; {self.timeline} has been seen); stop it, or take it out of the DSN",
+                f"an old primary (timeline {timeline}; {self.timeline} has been seen); stop it or take it out of the DSN",
                 f"old primary: timeline {timeline}, after {self.timeline}",
             )
         self.system_identifier, self.timeline = identifier, timeline

@@ -24,6 +24,7 @@ class Notification:
     """Something that happened to a job, `age_s` seconds ago; `attempts` counts this one."""
 
     id: int
+    job_id: int
     kind: str
     job: str
     database: str

@@ -10,7 +10,7 @@ import asyncpg
 import httpx
 import structlog
 
-from pgbackfill.database import notifications, reports
+from pgbackfill.database import jobs, notifications, reports
 from pgbackfill.database.link import Link, lost
 from pgbackfill.database.notifications import Notification
 from pgbackfill.database.types import Connection
@@ -79,11 +79,14 @@ class Webhook:
         try:
             await self._send(url, notice(told, job))
         except _NotSent as error:
+            self._context.metrics.notification("given_up" if told.last_attempt else "retry")
             if told.last_attempt:
                 log.error("notification given up", job=told.job, kind=told.kind, error=str(error))
+                await jobs.note(connection, told.job_id, "notification_given_up", kind=told.kind, reason=str(error))
             self._fails(str(error))
             return
         await notifications.sent(connection, told)
+        self._context.metrics.notification("sent")
         log.info("notification sent", job=told.job, kind=told.kind)
         self._failing = None
 

@@ -36,7 +36,7 @@ UPDATE pgbackfill.notifications AS n
  WHERE n.id = (SELECT u.id FROM pgbackfill.notifications AS u
                 WHERE u.sent_at IS NULL AND u.try_at <= clock_timestamp() AND u.attempts < $4
                 ORDER BY u.id LIMIT 1 FOR UPDATE SKIP LOCKED)
-RETURNING n.id, n.kind, n.at, n.reason, n.attempts, extract(epoch FROM clock_timestamp() - n.at)::double precision AS age_s,
+RETURNING n.id, n.job_id, n.kind, n.at, n.reason, n.attempts, extract(epoch FROM clock_timestamp() - n.at)::double precision AS age_s,
           (SELECT j.name FROM pgbackfill.jobs AS j WHERE j.id = n.job_id) AS job, current_database() AS database;
 
 -- name: sent
