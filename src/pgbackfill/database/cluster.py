@@ -50,7 +50,8 @@ class Cluster:
             )
         if self.timeline is not None and timeline < self.timeline:
             return Wrong(
-                f"an old primary (timeline {timeline}; {self.timeline} has been seen); stop it or take it out of the DSN",
+                f"an old primary (timeline {timeline}; {self.timeline} has been seen);"
+                " stop it, or take it out of the DSN",
                 f"old primary: timeline {timeline}, after {self.timeline}",
             )
         self.system_identifier, self.timeline = identifier, timeline
