@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from benchmarks.harness.pooler import pgbouncer
 
-from pgbackfill.embedded import Binaries, Scratch, Server
+from pgbackfill.embedded import Binaries, Server
 
 POSTGRES_15 = Path("/usr/lib/postgresql/15/bin")
 PATIENCE_S = 60
@@ -218,49 +218,6 @@ def _shop(debian_15: Server, pool_size: int) -> Iterator[Shop]:
         "CREATE TABLE users (id bigint PRIMARY KEY, email text, email_lower text, visits int NOT NULL DEFAULT 0)",
         "INSERT INTO users SELECT g, 'User' || g || '@Example.com' FROM generate_series(1, 20000) AS g",
     )
-    with _pgbouncer(debian_15, pool_size) as port:
+    with pgbouncer(debian_15.port, debian_15.user, pool_size) as port:
         yield Shop(direct, Psql(f"postgresql://{debian_15.user}@127.0.0.1:{port}/{name}"))
     server(f"DROP DATABASE {name} WITH (FORCE)")
-
-
-@contextlib.contextmanager
-def _pgbouncer(server: Server, pool_size: int) -> Iterator[int]:
-    """Transaction pooling by Debian's PgBouncer, everything else as it comes."""
-    scratch = Scratch.of_process()
-    folder = scratch.folder("pgbouncer")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    (folder / "users").write_text(f'"{server.user}" ""\n')
-    (folder / "ini").write_text(
-        f"""
-        [databases]
-        * = host=127.0.0.1 port={server.port}
-        [pgbouncer]
-        listen_addr = 127.0.0.1
-        listen_port = {port}
-        unix_socket_dir =
-        auth_type = trust
-        auth_file = {folder}/users
-        pool_mode = transaction
-        default_pool_size = {pool_size}
-        """
-    )
-    for file in folder.iterdir():
-        scratch.give(file)
-    program = shutil.which("pgbouncer") or "/usr/sbin/pgbouncer"
-    with (folder / "log").open("ab") as log:
-        process = scratch.spawn([program, folder / "ini"], cwd=folder, output=log)
-    try:
-        wait(lambda: process.poll() is not None or _listens(port), "PgBouncer")
-        assert process.poll() is None, (folder / "log").read_text()
-        yield port
-    finally:
-        process.terminate()
-        process.wait(PATIENCE_S)
-        shutil.rmtree(folder)
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
