@@ -5,7 +5,7 @@ VENV := .venv
 BIN  := $(VENV)/bin
 PYTEST_FLAGS ?= -n 2
 
-.PHONY: help demo test check format docs test-system test-docker generated chaos bench constraints clean
+.PHONY: help demo test check format docs test-system test-docker fuzz writers poison soak chaos generated bench constraints clean
 
 help:
 	@echo "make demo         watch a backfill pace itself on an embedded Postgres and its replica"
@@ -13,6 +13,10 @@ help:
 	@echo "make check        lint, formatting, types, import contracts"
 	@echo "make test-system  tests that need Debian's Postgres 15, PgBouncer, Prometheus and Chromium"
 	@echo "make test-docker  tests that build the image, run docker-compose.yml and follow the tutorial (needs a Docker engine with Compose)"
+	@echo "make fuzz         10,000 job rows and 10,000 HTTP requests at random (ten minutes)"
+	@echo "make writers      foreground writers on the rows of a backfill, direct and through PgBouncer (three minutes)"
+	@echo "make poison       1,000 rows among 1,000,000 that cannot be changed, scattered and in clusters (a minute)"
+	@echo "make soak         5,000 jobs, 1,000 pauses, 200 restarts in one database (half an hour)"
 	@echo "make docs         build the documentation as a site, strictly, into build/site"
 	@echo "make generated    write Grafana's dashboards, the PrometheusRule, reference pages and diagrams anew"
 	@echo "make bench        throughput, scaling, reaction, lanes and the race, side by side (hours; BENCH_FLAGS=--quick for a minute each)"
@@ -42,6 +46,16 @@ test-system: $(VENV)/.dev
 
 test-docker: $(VENV)/.dev
 	$(BIN)/pytest tests/docker
+
+fuzz: $(VENV)/.dev
+	PGBACKFILL_FUZZ_CASES=10000 $(BIN)/pytest $(PYTEST_FLAGS) tests/integration/test_fuzz_jobs.py tests/acceptance/test_fuzz_http.py
+
+writers: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.writers $(BENCH_FLAGS)
+	$(BIN)/python -m benchmarks.writers --pooler $(BENCH_FLAGS)
+
+poison soak: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.$@ $(BENCH_FLAGS)
 
 generated: $(VENV)/.dev
 	$(BIN)/python -m deploy.grafana.generate

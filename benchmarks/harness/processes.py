@@ -37,6 +37,11 @@ def read(pid: int) -> ProcessSample | None:
     return ProcessSample(time.time(), int(resident[0]) * 1024, ticks / os.sysconf("SC_CLK_TCK"))
 
 
+def open_files(pid: int) -> int:
+    """How many file descriptors a running process has: files, sockets, pipes."""
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
 @dataclass(slots=True)
 class Watch:
     """Samples of one process for as long as it lives."""

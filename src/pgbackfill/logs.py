@@ -51,8 +51,10 @@ def configure(settings: LogSettings, stream: TextIO | None = None) -> None:
     root.handlers[:] = [_ToStructlog()]
     root.setLevel(logging.DEBUG if settings.level == "debug" else logging.INFO)
     # These tell of every selector and request at levels that they call INFO and DEBUG.
-    for name in ("asyncio", "uvicorn", "uvicorn.error", "uvicorn.access", "asyncpg", "httpx", "httpcore"):
+    for name in ("asyncio", "uvicorn", "uvicorn.access", "asyncpg", "httpx", "httpcore"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # Complains of each request that is no HTTP: whoever can connect could fill the log. Our own errors we log.
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
 
 
 def get_logger(**bound: Any) -> Any:

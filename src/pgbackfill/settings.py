@@ -115,15 +115,11 @@ class Settings(BaseSettings, PacingOptions):
     heartbeat_s: float = Field(
         1, ge=0.1, le=10, json_schema_extra={"unit": "s"}, description="liveness, and how often the canaries sing"
     )
-    event_retention_days: float = Field(
-        90,
-        gt=0,
-        le=36_500,
-        json_schema_extra={"unit": "days"},
-        description="older events are removed",
+    event_retention_days: int = Field(
+        90, ge=1, le=36_500, json_schema_extra={"unit": "days"}, description="older events are removed"
     )
-    job_retention_days: float | None = Field(
-        None, gt=0, le=36_500, json_schema_extra={"unit": "days"}, description="finished jobs; none: kept for ever"
+    job_retention_days: int = Field(
+        365, ge=0, le=36_500, json_schema_extra={"unit": "days"}, description="finished jobs; 0: kept for ever"
     )
     metrics_retention_s: float = Field(
         3_600, ge=0, le=31_536_000, json_schema_extra={"unit": "s"}, description="series of a finished job"

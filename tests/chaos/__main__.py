@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import anyio
+from benchmarks.harness.pooler import pgbouncer
 from benchmarks.harness.report import progress
 
 from pgbackfill.embedded import Server
@@ -17,7 +18,6 @@ from pgbackfill.embedded import Server
 from . import courses, failover
 from .fleet import Broken
 from .outcome import Outcome, report
-from .pooler import pgbouncer
 from .stage import Stage, server, staged
 
 
@@ -83,7 +83,7 @@ async def _play(name: str, course: Course, rounds: int, shared: Server | None) -
             turns = failover.SYNCHRONOUS if synchronous else failover.ASYNCHRONOUS
             await failover.course(outcome, rounds, turns=turns, synchronous=synchronous)
         else:
-            with pgbouncer(shared) if course.pooled else contextlib.nullcontext() as port:
+            with pgbouncer(shared.port, shared.user) if course.pooled else contextlib.nullcontext() as port:
                 async with staged(shared, outcome, rounds, port=port) as stage:
                     await course.run(stage)
     except* Broken as group:

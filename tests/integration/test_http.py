@@ -116,6 +116,7 @@ async def test_without_a_token_nothing_can_be_posted_beyond_loopback() -> None:
     [
         ({"Origin": "https://evil.example"}, 403),
         ({"Origin": "null"}, 403),
+        ({"Origin": "http://[::1"}, 403),
         ({"Sec-Fetch-Site": "cross-site"}, 403),
         ({"Host": "evil.example"}, 421),
         ({"Host": "127.0.0.1.evil.example"}, 421),
@@ -264,3 +265,20 @@ async def test_wrong_fields_get_a_sentence(path: str, body: object, says: str) -
             assert says in response.json()["error"]
     assert plane.asked is None
     assert plane.paused_by() == ()
+
+
+async def test_what_comes_behind_a_request_and_is_no_http_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
+    http = HttpSettings(port=0)
+    async with anyio.create_task_group() as group:
+        port = await group.start(serve, create_app(Plane(), http), http)
+        for _ in range(20):
+            async with await anyio.connect_tcp("127.0.0.1", port) as stream:
+                await stream.send(b"GET /nothing HTTP/1.1\r\nHost: evil.example\r\n\r\n\x00\x01 no HTTP\r\n\r\n")
+                answer = await stream.receive()
+                assert answer.startswith((b"HTTP/1.1 421", b"HTTP/1.1 400")), answer
+        async with await anyio.connect_tcp("127.0.0.1", port) as stream:  # 400 has a body, and HEAD allows none
+            await stream.send(b"HEAD /metrics HTTP/1.1\r\nHost: x\r\n\r\n" + b"x" * 70_000)
+            assert (await stream.receive()).startswith(b"HTTP/1.1")
+        group.cancel_scope.cancel()
+    told = capsys.readouterr()
+    assert "Traceback" not in told.out + told.err

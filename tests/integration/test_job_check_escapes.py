@@ -6,38 +6,9 @@ import random
 from typing import Any
 
 import asyncpg
+from support.fuzz import clauses
 
-SEEDS = {
-    "set_clause": ["n = 1", "n = n + 1, email = 'x'", "(n, email) = (SELECT 1, 'a')", "n = CASE WHEN true THEN 1 END"],
-    "where_clause": ["true", "n = 0", "n = 0 OR id > 0", "EXISTS (SELECT FROM orders)", "id IN (1, 2, 3)"],
-    "from_clause": ["users AS u", "users AS u JOIN users AS v ON u.id = v.id", "LATERAL (SELECT chunk.id AS k) AS s"],
-}
-PIECES = [
-    "(", ")", ") OR (", "true", "--", "\n", "/*", "*/", "'", "''", "$$", '"', ";", ",", "\\", "E'", "U&'", "$1",
-    "::int", " WHERE ", " WHERE true", " FROM ", " FROM users AS w", " RETURNING 1", " UNION SELECT 1", " OR true",
-    " AND ", " FOR UPDATE", " LIMIT 1", " ORDER BY 1", " GROUP BY 1", "SELECT 1", "(SELECT 1)", " AS x",
-    " JOIN users AS y", " ON true", " ON CONFLICT", ", id = 7", " = ", " IS NULL", " NOT ", " t.id = 1", " 1 ",
-    " NULL", " DEFAULT", ' COLLATE "C"',
-]  # fmt: skip
 CASES = 400
-
-
-def _mutated(chance: random.Random, text: str) -> str:
-    for _ in range(chance.choice((0, 1, 1, 2))):
-        place = chance.choice([0, len(text), chance.randrange(len(text) + 1)])
-        text = text[:place] + chance.choice(PIECES) + text[place:]
-    return text
-
-
-def _job(chance: random.Random) -> dict[str, Any]:
-    job: dict[str, Any] = {"operation": chance.choice(("update", "update", "delete"))}
-    if job["operation"] == "update":
-        job["set_clause"] = _mutated(chance, chance.choice(SEEDS["set_clause"]))
-    if chance.random() < 0.7:
-        job["where_clause"] = _mutated(chance, chance.choice(SEEDS["where_clause"]))
-    if chance.random() < 0.4:
-        job["from_clause"] = _mutated(chance, chance.choice(SEEDS["from_clause"]))
-    return job
 
 
 def _chunk(job: dict[str, Any]) -> str:
@@ -63,7 +34,7 @@ async def test_no_accepted_clause_reaches_beyond_its_chunk(shop: Any) -> None:
     before = await connection.fetch(others)
     accepted = 0
     for _ in range(CASES):
-        job = _job(chance)
+        job = clauses(chance)
         try:
             await shop.accepted(**job)
         except asyncpg.PostgresError as refusal:

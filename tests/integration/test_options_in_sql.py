@@ -7,8 +7,10 @@ from collections.abc import Awaitable
 from typing import Any, Literal, get_args, get_origin
 
 import asyncpg
+import pytest
 from annotated_types import Ge, Gt, Le
 from pydantic import ValidationError
+from support.field import Field
 
 from pgbackfill.control.options import PacingOptions
 from pgbackfill.jobs.states import TRANSITIONS, Status
@@ -99,3 +101,13 @@ async def _move(shop: Any, before: str, after: str) -> None:
     await connection.execute("UPDATE pgbackfill.jobs SET status = $1", str(before))
     await connection.execute("ALTER TABLE pgbackfill.jobs ENABLE TRIGGER jobs_before_update")
     await connection.execute("UPDATE pgbackfill.jobs SET status = $1", str(after))
+
+
+@pytest.mark.newest
+async def test_a_job_that_contradicts_the_settings_of_its_daemon_is_run_within_their_limits(database: Any) -> None:
+    """The check at INSERT compares with the defaults; what a daemon was told it cannot know."""
+    field = await Field.open(database, "CREATE TABLE t1 (id int PRIMARY KEY, n int DEFAULT 0)")
+    await field.execute("INSERT INTO t1 SELECT generate_series(1, 20)")
+    await field.enqueue(table_name="t1", options={"lag_soft_s": 4, "chunk_min_rows": 1000})
+    assert await field.drain(lag_hard_s=3, chunk_max_rows=7) == 0, await field.error()
+    assert await field.value("SELECT max(chunk_rows) FROM pgbackfill.ranges") <= 7

@@ -107,12 +107,18 @@ async def test_writers_in_the_opposite_order_never_lose_a_deadlock(database: Any
     """Chunks lock upwards, these transactions downwards; each side waits for the other again and again."""
     field = await Field.open(database, *TABLE)
     await field.enqueue(table_name="t1", set_clause="n = n + 1 + (pg_sleep(0.002) IS NULL)::int")
-    other = await database.connect()
+
+    async def write(first: int) -> None:
+        connection = await database.connect()
+        for turn in range(8):
+            async with connection.transaction():
+                for row in (100 - first - turn, 50, 1 + first + turn):
+                    await connection.execute("UPDATE t1 SET m = m + 1 WHERE id = $1", row)
+
     async with field.daemon(chunk_max_rows=100):
-        for turn in range(20):
-            async with other.transaction():
-                for row in (100 - turn, 50, 1 + turn):
-                    await other.execute("UPDATE t1 SET m = m + 1 WHERE id = $1", row)
+        async with anyio.create_task_group() as writers:
+            for first in (0, 10, 20):
+                writers.start_soon(write, first)
         await eventually(lambda: field.value("SELECT status = 'succeeded' FROM pgbackfill.jobs"))
     assert await field.rows(COUNTS) == [(1, 100)]
-    assert await field.value("SELECT sum(m) FROM t1") == 60
+    assert await field.value("SELECT sum(m) FROM t1") == 3 * 8 * 3

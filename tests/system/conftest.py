@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.chaos.pooler import pgbouncer
+from benchmarks.harness.pooler import pgbouncer
 
 from pgbackfill.embedded import Binaries, Server
 
@@ -218,6 +218,6 @@ def _shop(debian_15: Server, pool_size: int) -> Iterator[Shop]:
         "CREATE TABLE users (id bigint PRIMARY KEY, email text, email_lower text, visits int NOT NULL DEFAULT 0)",
         "INSERT INTO users SELECT g, 'User' || g || '@Example.com' FROM generate_series(1, 20000) AS g",
     )
-    with pgbouncer(debian_15, pool_size) as port:
+    with pgbouncer(debian_15.port, debian_15.user, pool_size) as port:
         yield Shop(direct, Psql(f"postgresql://{debian_15.user}@127.0.0.1:{port}/{name}"))
     server(f"DROP DATABASE {name} WITH (FORCE)")

@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from benchmarks.harness.pooler import pgbouncer
 from tests.chaos import courses
 from tests.chaos.outcome import Outcome
-from tests.chaos.pooler import pgbouncer
 from tests.chaos.stage import Stage, staged
 
 
@@ -19,7 +19,7 @@ async def test_every_row_is_changed_once(
     debian_15: Any, course: Callable[[Stage], Awaitable[None]], rounds: int
 ) -> None:
     outcome = Outcome(course.__name__)
-    with pgbouncer(debian_15) as port:
+    with pgbouncer(debian_15.port, debian_15.user) as port:
         async with staged(debian_15, outcome, rounds, port=port) as stage:
             await course(stage)
     assert (outcome.rounds, outcome.lost, outcome.repeated) == (rounds, 0, 0)

@@ -62,9 +62,9 @@ def test_the_level_can_change_under_a_bound_logger() -> None:
 def test_other_libraries_log_in_the_same_form() -> None:
     stream = io.StringIO()
     logs.configure(LogSettings(), stream)
-    logging.getLogger("uvicorn.error").error("failed %s", "there")
+    logging.getLogger("asyncpg").error("failed %s", "there")
     line = json.loads(stream.getvalue())
-    assert (line["event"], line["library"], line["level"]) == ("failed there", "uvicorn.error", "error")
+    assert (line["event"], line["library"], line["level"]) == ("failed there", "asyncpg", "error")
 
 
 @pytest.mark.parametrize("form", ["json", "console"])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -18,6 +19,14 @@ Lanes = Annotated[int, Field(json_schema_extra={"unit": "lanes"})]
 PARALLELISM_MAX = 64
 """A lane is a connection, of which a server has 100 by default; and at 0.1 s a chunk, 64 lanes are what one Python
 process can serve (some 1 ms of its time each)."""
+
+
+ORDERED = (
+    ("chunk_min_rows", "chunk_max_rows"),
+    ("lag_soft_s", "lag_hard_s"),
+    ("latency_soft_ratio", "latency_hard_ratio"),
+)
+"""Options of which the first must not be above the second."""
 
 
 class PacingOptions(BaseModel):
@@ -83,11 +92,18 @@ class PacingOptions(BaseModel):
 
     @model_validator(mode="after")
     def _soft_below_hard(self) -> Self:
-        for low, high in (
-            ("chunk_min_rows", "chunk_max_rows"),
-            ("lag_soft_s", "lag_hard_s"),
-            ("latency_soft_ratio", "latency_hard_ratio"),
-        ):
+        for low, high in ORDERED:
             if getattr(self, low) > getattr(self, high):
                 raise ValueError(f"{low} ({getattr(self, low)}) must not be above {high} ({getattr(self, high)})")
         return self
+
+    def with_own(self, own: Mapping[str, Any]) -> Self:
+        """These with a job's own options on top; None means no option.
+
+        A job knows nothing of the settings of the process that runs it. Where the two contradict each other, the limit
+        holds: `lag_soft_s` 4 beside a setting `lag_hard_s` 3 becomes 3.
+        """
+        values = self.model_dump() | {name: value for name, value in own.items() if value is not None}
+        for low, high in ORDERED:
+            values[low] = min(values[low], values[high])
+        return self.model_validate(values)

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from pgbackfill.control.decision import ChunkSample, Outcome
+from pgbackfill.control.gaps import Gaps
 from pgbackfill.control.options import PacingOptions
 
 FIRST_CHUNK_ROWS = 500
@@ -60,6 +61,7 @@ class ChunkSizer:
         self._wal_per_row: float | None = None
         self._caps = Caps()
         self._suspects = 0
+        self._gaps = Gaps()
         self._dense_rows = math.inf
 
     def update(self, options: PacingOptions) -> None:
@@ -77,7 +79,7 @@ class ChunkSizer:
         """Rows to ask for, at least 1."""
         if self._suspects:
             return max(1, min(math.ceil(self._suspects / 2), int(self._size)))
-        limit = min(self._size, self._caps.rows)
+        limit = min(self._size, self._caps.rows, self._gaps.limit)
         if math.isfinite(self._caps.wal_bytes):
             per_row = UNKNOWN_ROW_WAL_BYTES if self._wal_per_row is None else self._wal_per_row
             limit = min(limit, self._caps.wal_bytes / max(per_row, 1.0))
@@ -87,6 +89,7 @@ class ChunkSizer:
         """Learn from a finished chunk. Lost and failed ones teach nothing."""
         if sample.outcome is Outcome.COMMITTED:
             self._suspects = max(0, self._suspects - sample.rows_scanned)
+            self._gaps.good(sample.rows_scanned)
             self._committed(sample)
         elif sample.outcome is Outcome.RETRY:
             self._suspects = 0 if sample.rows_asked <= 1 else self._suspects
@@ -95,7 +98,8 @@ class ChunkSizer:
             # The bad row is among the first rows_asked after the cursor; one that failed alone is dealt with.
             within = min(sample.rows_asked, self._suspects or sample.rows_asked)
             self._suspects = within if sample.rows_asked > 1 else 0
-            self._size = max(1.0, min(self._size, float(sample.rows_asked)))
+            if sample.rows_asked == 1:
+                self._gaps.bad()
 
     def _committed(self, sample: ChunkSample) -> None:
         if sample.rows_scanned <= 0:

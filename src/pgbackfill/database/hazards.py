@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ import asyncpg
 from pgbackfill.control.options import PacingOptions
 from pgbackfill.jobs.failures import PASSING, classify
 from pgbackfill.jobs.job import Job
+from pgbackfill.keyset.explain import nodes
 from pgbackfill.keyset.names import quote_identifier
 
 from . import catalog
@@ -18,6 +20,9 @@ from .types import Connection
 
 OLD_SNAPSHOT_S = 300.0
 """A transaction as old as this pins more dead rows than autovacuum would have left alone anyway."""
+
+OLD_SNAPSHOT_XIDS = 100_000
+"""Where nobody knows since when, as of the queries on a replica: five minutes at some 300 transactions a second."""
 
 BEHIND_BYTES = 64 << 20
 """Four segments of write-ahead log: more than a replica that keeps up ever has to replay."""
@@ -36,40 +41,95 @@ class Hazard:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What the catalogs say. Which columns the job sets is for the parser to tell, on another connection."""
+    """What the catalogs say. What the job writes and which columns it sets is for the parser to tell, on another
+    connection."""
 
     hazards: list[Hazard]
     leaf: int | None = None
     indexes: Sequence[asyncpg.Record] = ()
+    keys: Sequence[asyncpg.Record] = ()
     fillfactor: int = 100
 
 
 async def find(control: Connection, work: Connection, job: Job, options: PacingOptions) -> list[Hazard]:
     """Everything that is known before the first chunk. What cannot be looked at is left out."""
-    return await judge(work, job, await look(control, job, options))
+    return await judge(control, work, job, await look(control, job, options))
 
 
 async def look(control: Connection, job: Job, options: PacingOptions) -> Seen:
     """The first half of `find`, which needs no rights on the table."""
     sql = load("hazards")
-    leaves = await catalog.leaves(control, job.relation) if job.operation == "update" else []
     async with catalog.rolled_back(control):
-        rows = await control.fetch(sql["of_table"], job.relation, job.operation)
-        rows += await control.fetch(sql["of_server"], options.lock_timeout_ms, OLD_SNAPSHOT_S, BEHIND_BYTES)
+        rows = [] if job.operation == "statement" else await control.fetch(sql["of_table"], job.relation, job.operation)
+        rows += await control.fetch(
+            sql["of_server"], options.lock_timeout_ms, OLD_SNAPSHOT_S, BEHIND_BYTES, OLD_SNAPSHOT_XIDS
+        )
         found = [Hazard(row["kind"], row["detail"]) for row in rows]
-        if not leaves:
-            return Seen(found)
-        leaf = leaves[0]  # the others have the same columns, and as a rule the same indexes
-        indexes = await control.fetch(sql["indexed_columns"], leaf)
-        return Seen(found, leaf, indexes, await control.fetchval(sql["fillfactor"], leaf))
+    leaves = await catalog.leaves(control, job.relation)
+    if not leaves:
+        return Seen(found)
+    leaf = leaves[0]  # the others have the same columns, and as a rule the same indexes
+    if job.operation != "update":
+        return Seen(found, leaf)
+    async with catalog.rolled_back(control):
+        return Seen(
+            found,
+            leaf,
+            await control.fetch(sql["indexed_columns"], leaf),
+            await control.fetch(sql["foreign_keys"], job.relation),
+            await control.fetchval(sql["fillfactor"], leaf),
+        )
 
 
-async def judge(work: Connection, job: Job, seen: Seen) -> list[Hazard]:
-    """The second half: an update of an indexed column is never HOT; any other one is where its page has room."""
+async def judge(control: Connection, work: Connection, job: Job, seen: Seen) -> list[Hazard]:
+    """The second half: what a statement writes, and which columns are set."""
     if seen.leaf is None:
         return seen.hazards
-    columns = {column for index in seen.indexes for column in index["columns"]}
-    changed = {column for column in columns if await _is_set(work, job, seen.leaf, column)}
+    if job.operation == "statement":
+        return [*await _of_written(control, work, job, seen.leaf), *seen.hazards]
+    return [*seen.hazards, *await _of_columns(work, job, seen.leaf, seen)]
+
+
+async def _of_written(control: Connection, work: Connection, job: Job, leaf: int) -> list[Hazard]:
+    """The tables that a statement writes; the walked one is at least read."""
+    found = []
+    written = await _written(control, work, job, leaf)
+    async with catalog.rolled_back(control):
+        for table, operation in written.items():
+            rows = await control.fetch(load("hazards")["of_table"], table, operation)
+            found += [Hazard(row["kind"], row["detail"]) for row in rows]
+    return found
+
+
+async def _written(control: Connection, work: Connection, job: Job, leaf: int) -> dict[int, str]:
+    written = {job.relation: "none"}
+    change = await catalog.describe_change(work, job, leaf)
+    if change is None:
+        return written
+    columns = ", ".join(f"t.{quote_identifier(column.name)}" for column in change.key)
+    try:
+        async with catalog.rolled_back(work, job):
+            plan = await work.fetchval(
+                f"EXPLAIN (VERBOSE, FORMAT JSON) WITH chunk AS MATERIALIZED (SELECT {columns} FROM ONLY"
+                f" {change.relation} AS t) {job.statement}\n"
+            )
+        async with catalog.rolled_back(control):
+            for node in nodes(json.loads(plan)[0]["Plan"]):
+                if node["Node Type"] == "ModifyTable":
+                    table = await control.fetchval(load("hazards")["table"], node["Schema"], node["Relation Name"])
+                    written[table] = node["Operation"].lower()
+    except asyncpg.PostgresError as error:
+        if classify(error.sqlstate) in PASSING:
+            raise
+        written[job.relation] = "statement"  # it cannot be planned: the first chunk says why
+    return written
+
+
+async def _of_columns(work: Connection, job: Job, leaf: int, seen: Seen) -> list[Hazard]:
+    """An update of an indexed column is never HOT, any other one is where its page has room; and foreign keys act only
+    where their columns are set."""
+    columns = {column for each in (*seen.indexes, *seen.keys) for column in each["columns"]}
+    changed = {column for column in columns if await _is_set(work, job, leaf, column)}
     found = [
         Hazard("indexed_column", f"{', '.join(hit)} in {index['index']}: no update is HOT, so every index is written")
         for index in seen.indexes
@@ -79,7 +139,7 @@ async def judge(work: Connection, job: Job, seen: Seen) -> list[Hazard]:
         found.append(
             Hazard("fillfactor", f"100 leaves no room for HOT updates, so all {len(seen.indexes)} indexes are written")
         )
-    return [*seen.hazards, *found]
+    return found + [Hazard("foreign_key", key["detail"]) for key in seen.keys if changed & set(key["columns"])]
 
 
 async def _is_set(work: Connection, job: Job, leaf: int, column: str) -> bool:

@@ -56,9 +56,5 @@ async def sent(connection: Connection, notification: Notification) -> None:
     await connection.execute(_sql("sent"), notification.id)
 
 
-async def prune(connection: Connection, older_than_s: float) -> None:
-    await connection.execute(_sql("prune"), older_than_s)
-
-
 def _sql(name: str) -> str:
     return load("notifications")[name]

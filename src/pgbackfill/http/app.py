@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar, cast
 
 import anyio
+from h11 import LocalProtocolError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -145,12 +146,19 @@ class _Guarded:
         if scope["type"] != "http":  # the server has websockets and lifespan switched off
             raise AssertionError(scope["type"])
         request = Request(scope)
-        refused = self._guard.check(request.method, request.url.path, request.headers)
-        if refused is None:
-            await self._app(scope, receive, send)
-            return
-        headers = {"www-authenticate": "Bearer"} if refused.status == 401 else None
-        await refusal(refused.status, refused.sentence, headers)(scope, receive, send)
+        try:
+            refused = self._guard.check(request.method, request.url.path, request.headers)
+            if refused is None:
+                await self._app(scope, receive, send)
+                return
+            headers = {"www-authenticate": "Bearer"} if refused.status == 401 else None
+            await refusal(refused.status, refused.sentence, headers)(scope, receive, send)
+        except LocalProtocolError as error:
+            # Behind the request came what is no HTTP, and the server has answered that before us.
+            log.debug("request not answered", method=request.method, path=request.url.path, reason=str(error))
+        except Exception:
+            log.exception("request failed", method=request.method, path=request.url.path)
+            raise
 
 
 def _safely(endpoint: Endpoint) -> Endpoint:

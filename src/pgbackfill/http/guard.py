@@ -57,7 +57,7 @@ class Guard:
     def _check_site(self, headers: Headers) -> Refusal | None:
         (host,) = headers.getlist("host")
         for origin in headers.getlist("origin"):
-            if urlsplit(origin).netloc.lower() != host.lower():
+            if _place(origin) != host.lower():
                 return Refusal(403, "Requests from pages of another origin are refused.")
         if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
             return Refusal(403, "Requests from pages of another site are refused.")
@@ -89,6 +89,14 @@ class Guard:
 def is_loopback(host: str) -> bool:
     """Whether a listener on `host` can be reached from this machine (or pod) only."""
     return host.lower() == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
+
+
+def _place(origin: str) -> str | None:
+    """Host and port of an origin, in lower case; None where it is none."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return None
 
 
 def _followed_link(headers: Headers) -> bool:

@@ -11,7 +11,9 @@ from typing import Any
 import anyio
 import uvicorn
 from anyio.abc import TaskStatus
+from h11 import LocalProtocolError
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from pgbackfill.errors import UsageError
 from pgbackfill.logs import get_logger
@@ -36,6 +38,16 @@ class _Server(uvicorn.Server):
         self.up.set()
 
 
+class _Protocol(H11Protocol):
+    """uvicorn's, but for its answer to what is no HTTP: where that fits no more, asyncio would log it as an error."""
+
+    def send_400_response(self, msg: str) -> None:
+        try:
+            super().send_400_response(msg)
+        except LocalProtocolError:
+            self.transport.close()
+
+
 async def serve(
     app: ASGIApp, settings: HttpSettings, *, task_status: TaskStatus[int] = anyio.TASK_STATUS_IGNORED
 ) -> None:
@@ -47,6 +59,7 @@ async def serve(
     port = sockets[0].getsockname()[1]
     config = uvicorn.Config(
         app,
+        http=_Protocol,
         lifespan="off",
         ws="none",
         log_config=None,

@@ -39,8 +39,7 @@ class Job:
 
     def pacing(self, defaults: PacingOptions) -> PacingOptions:
         """The daemon's pacing options with this job's own on top; null means the default."""
-        own = {name: value for name, value in self.options.items() if value is not None}
-        return PacingOptions.model_validate(defaults.model_dump() | own)
+        return defaults.with_own(self.options)
 
 
 @dataclass(frozen=True, slots=True)

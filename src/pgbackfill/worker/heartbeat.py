@@ -20,7 +20,7 @@ import structlog
 
 from pgbackfill import __version__
 from pgbackfill.control.signals import Level
-from pgbackfill.database import notifications
+from pgbackfill.database import retention
 from pgbackfill.database.failures import hold_reason
 from pgbackfill.database.link import UNREACHABLE, Link, lost, passing
 from pgbackfill.database.queries import load
@@ -43,7 +43,6 @@ SHOWN_MOST = 12
 """Some 100 bytes each: the row must not become one that the server stores out of line."""
 
 PRUNE_EVERY_S = 3600.0
-DAY_S = 86_400.0
 
 
 async def register(context: Context) -> None:
@@ -138,17 +137,12 @@ class Heart:
         context.divide()
 
     async def _prune(self, connection: Connection) -> None:
-        """The house-keeping that any daemon does now and then."""
-        context = self._context
-        if context.now() - self._pruned < PRUNE_EVERY_S:
-            return
-        self._pruned = context.now()
-        settings = context.settings
-        await connection.execute(load("workers")["prune_workers"])
-        await connection.execute(load("jobs")["prune_events"], settings.event_retention_days * DAY_S)
-        await notifications.prune(connection, settings.event_retention_days * DAY_S)
-        if settings.job_retention_days is not None:
-            await connection.execute(load("jobs")["prune_jobs"], settings.job_retention_days * DAY_S)
+        """The house-keeping that any daemon does now and then: at every beat until nothing old is left."""
+        now, settings = self._context.now(), self._context.settings
+        if now - self._pruned >= PRUNE_EVERY_S and await retention.prune(
+            connection, events_days=settings.event_retention_days, jobs_days=settings.job_retention_days
+        ):
+            self._pruned = now
 
 
 def _seen(context: Context) -> str:

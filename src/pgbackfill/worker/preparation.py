@@ -109,7 +109,7 @@ class Preparation:
         async with control.use() as own, slot.link.use() as work:
             await rights.judge(own, work, job, seen)
             assert found is not None, "what was refused has failed the job"
-            told = await hazards.judge(work, job, dangers)
+            told = await hazards.judge(own, work, job, dangers)
             slot.keep(seen.walk)
             prepared = await prepare.store(own, job, found)
             if prepared:

@@ -42,6 +42,8 @@ async def show_progress(context: Context) -> None:
         for name in context.shown - names:  # deleted, or too old to be listed
             context.metrics.forget(name)
             context.history.forget(name)
+            finished_at.pop(name, None)
+            forgotten.discard(name)
         context.shown = names
         _remember(context, rows)
         for row in rows:

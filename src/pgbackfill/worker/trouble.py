@@ -103,7 +103,7 @@ class Trouble:
             )
             return await self.fail(f"{first_line(error)} (SQLSTATE {sqlstate}) {where}")
         lane.context.metrics.retry(sqlstate or "unknown")
-        lane.log.debug("chunk rolled back", failure=str(failure), sqlstate=sqlstate, rows=rows, error=str(error))
+        lane.log.debug("chunk rolled back", failure=str(failure), sqlstate=sqlstate, rows=rows, error=first_line(error))
         if failure is Failure.SLOW and lane.chunk is not None and lane.chunk.yields_to is not None:
             return await self._yield(lane.chunk.yields_to, rows)
         if failure is Failure.HOLD:

@@ -19,10 +19,13 @@ from .context import Context
 log = structlog.get_logger()
 
 WAIT_MAX_S = 0.1
-"""Who has waited so long for a chunk gets through: with one poll and the cancelling, 0.2 s at the most."""
+"""Who has waited so long for a chunk gets through: with the look and the cancelling, 0.2 s at the most."""
 
 POLL_S = 0.05
-"""How often a running chunk is looked at; a look costs some 0.2 ms, and more only where somebody waits."""
+"""How often a running chunk is looked at; a look costs some 0.2 ms, and more only where somebody waits.
+
+Who already waits is looked at again the moment that the time is over.
+"""
 
 YOUNG_S = 0.05
 """A chunk younger than this is not looked at: nobody can have waited for it long enough."""
@@ -33,10 +36,11 @@ async def watch(context: Context, link: Link) -> None:
     failing = False
     while True:
         chunks = _running(context)
+        pause_s = POLL_S
         try:
             if chunks:
                 async with link.use() as connection:
-                    await _look(connection, chunks)
+                    pause_s = await _look(connection, chunks)
                 failing = False
         except Exception as error:
             if not passing(error):
@@ -44,7 +48,7 @@ async def watch(context: Context, link: Link) -> None:
             if not failing:
                 log.warning("lock waiters cannot be seen", reason=hold_reason(error))
             failing = True
-        await anyio.sleep(POLL_S)
+        await anyio.sleep(pause_s)
 
 
 def _running(context: Context) -> dict[int, tuple[ChunkTransaction, Backend]]:
@@ -57,10 +61,16 @@ def _running(context: Context) -> dict[int, tuple[ChunkTransaction, Backend]]:
     return found
 
 
-async def _look(connection: Connection, chunks: dict[int, tuple[ChunkTransaction, Backend]]) -> None:
-    for row in await connection.fetch(load("waiters")["blocked"], list(chunks), WAIT_MAX_S):
+async def _look(connection: Connection, chunks: dict[int, tuple[ChunkTransaction, Backend]]) -> float:
+    """Cancels what has to be cancelled; answers after how many seconds to look again."""
+    again_s = POLL_S
+    for row in await connection.fetch(load("waiters")["blocked"], list(chunks), WAIT_MAX_S - POLL_S):
         chunk, backend = chunks[row["blocker"]]
         if chunk.backend is not backend:
             continue  # it has ended meanwhile
+        if row["waited_s"] < WAIT_MAX_S:
+            again_s = min(again_s, WAIT_MAX_S - row["waited_s"])
+            continue
         chunk.yields_to = f"pid {row['waiter']} waited {row['waited_s']:.2f}s for a row of this chunk"
         await connection.execute(load("waiters")["cancel"], backend.pid, backend.xid)
+    return again_s

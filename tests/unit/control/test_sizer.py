@@ -96,7 +96,7 @@ def test_retries_halve_down_to_one_row_below_the_minimum() -> None:
     assert sizes[0] == 500
     assert sizes[-1] == 1
     assert all(later <= max(1, earlier / 2) for earlier, later in itertools.pairwise(sizes))
-    assert run(sizer, 9, row_s=4e-6)[-1] > 10_000, "grows back fast"
+    assert run(sizer, 14, row_s=4e-6)[-1] > 10_000, "grows back fast"
 
 
 def test_poison_is_found_by_bisection() -> None:
@@ -116,7 +116,7 @@ def test_poison_is_found_by_bisection() -> None:
                 sizer.observe(committed(rows, 0.001 + rows * 4e-6))
             assert chunks < 60
         assert failures <= 18
-        assert run(sizer, 9, row_s=4e-6)[-1] > 10_000
+        assert run(sizer, 14, row_s=4e-6)[-1] > 10_000
 
 
 def test_caps_from_outside_bind_and_what_was_learned_is_kept() -> None:
@@ -179,5 +179,5 @@ def test_any_history_gives_a_size_within_bounds(
         assert 1 <= sizer.rows() <= chosen.chunk_max_rows
         if sample.outcome is Outcome.COMMITTED:
             assert bisected or sizer.rows() >= min(before, two_digits(chosen.chunk_min_rows))
-        else:
+        elif sample.outcome is not Outcome.POISON or sample.rows_asked > 1:  # behind a row that is set aside all is new
             assert two_digits(sizer.rows()) <= before

@@ -95,8 +95,8 @@ CREATE TABLE pgbackfill.milestones (
 -- Jobs that shall make only a share of their pace for a while. Of several that are in force the lowest ratio counts.
 CREATE TABLE pgbackfill.throttles (
     job_id  bigint REFERENCES pgbackfill.jobs ON DELETE CASCADE, -- NULL: every job of this database
-    ratio   double precision NOT NULL CHECK (ratio > 0 AND ratio < 1),
-    ends_at timestamptz NOT NULL
+    ratio   double precision NOT NULL CHECK (ratio >= 1e-6 AND ratio < 1),
+    ends_at timestamptz NOT NULL CHECK (ends_at < '9000-01-01')
 );
 CREATE UNIQUE INDEX throttles_one_per_job ON pgbackfill.throttles (coalesce(job_id, 0));
 

@@ -90,8 +90,9 @@ BEGIN
         ELSIF allowed.kind = 'integer' AND given.value::numeric <> trunc(given.value::numeric) THEN
             PERFORM pgbackfill.refuse('options',
                 format('%s must be a whole number in %s, not %s', given.key, allowed.unit, given.value));
-        ELSIF NOT (given.value::numeric BETWEEN allowed.minimum AND allowed.maximum)
-              OR allowed.above AND given.value::numeric = allowed.minimum THEN
+        -- Rounded, because a daemon reads a double: 1e-400 would be 0 there.
+        ELSIF NOT (round(given.value::numeric, 9) BETWEEN allowed.minimum AND allowed.maximum)
+              OR allowed.above AND round(given.value::numeric, 9) = allowed.minimum THEN
             PERFORM pgbackfill.refuse('options', format('%s must be %s %s and at most %s %s, not %s', given.key,
                 CASE WHEN allowed.above THEN 'above' ELSE 'at least' END, allowed.minimum, allowed.maximum,
                 allowed.unit, left(given.value::text, 40)));

@@ -80,6 +80,8 @@ DECLARE
 BEGIN
     IF throttle.ratio = 0 THEN
         PERFORM pgbackfill.refuse('ratio', 'must be above 0; use pause to stop a job');
+    ELSIF throttle.ratio > 0 AND throttle.ratio < 1e-6 THEN
+        PERFORM pgbackfill.refuse('ratio', 'must be at least 0.000001; use pause to stop a job');
     ELSIF throttle.ratio IS NULL OR NOT (throttle.ratio > 0 AND throttle.ratio < 1) THEN
         PERFORM pgbackfill.refuse('ratio', format('must be above 0 and below 1, as in 0.5 for half of the pace, not %s',
             coalesce(throttle.ratio::text, 'null')));
@@ -98,9 +100,9 @@ BEGIN
 END $$;
 
 -- Ends the throttle of a job; with NULL every throttle in this database, that of the database itself and those of single
--- jobs. Returns how many there were.
+-- jobs. Returns how many there were. With its owner's rights: who may delete may also lock the table against every daemon.
 CREATE FUNCTION pgbackfill.unthrottle(name text DEFAULT NULL) RETURNS int
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     job   bigint := (SELECT j.id FROM pgbackfill.jobs AS j WHERE j.name = unthrottle.name);
     ended int;
@@ -182,7 +184,8 @@ DECLARE
 BEGIN
     SELECT * INTO job FROM pgbackfill.progress AS p WHERE p.name = assert_finished.name;
     IF NOT FOUND THEN
-        PERFORM pgbackfill.raise_unknown_job(assert_finished.name);
+        RAISE EXCEPTION 'there is no job named "%"; SELECT name FROM pgbackfill.progress lists them', assert_finished.name
+            USING ERRCODE = 'no_data_found', HINT = 'Finished jobs are removed after PGBACKFILL_JOB_RETENTION_DAYS.';
     ELSIF job.status <> 'succeeded' THEN
         RAISE EXCEPTION 'job "%" has not succeeded yet: it is % at % %%', job.name, job.status, job.percent
             USING ERRCODE = 'object_not_in_prerequisite_state';

@@ -20,8 +20,9 @@ SELECT
     r.chunk_ms,
     r.sleep_ms,
     -- At the rate of the chunks themselves on all live lanes, and at the rate since the start with every sleep, hold and pause in it.
-    CASE WHEN e.known THEN make_interval(secs => least(e.active_s, e.overall_s)) END AS eta_low,
-    CASE WHEN e.known THEN make_interval(secs => greatest(e.active_s, e.overall_s)) END AS eta_high,
+    -- Beyond 300 years it says no more, and an interval cannot hold every number.
+    CASE WHEN e.known THEN make_interval(secs => least(e.active_s, e.overall_s, 1e10)) END AS eta_low,
+    CASE WHEN e.known THEN make_interval(secs => least(greatest(e.active_s, e.overall_s), 1e10)) END AS eta_high,
     h.hold_reason,
     h.hold_since,
     r.worker,

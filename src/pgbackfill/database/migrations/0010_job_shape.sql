@@ -1,5 +1,15 @@
 -- What can be said of a job without looking at its SQL: its columns, its table, its settings.
 
+-- Refuses what programs cannot read: infinity, and years of five digits.
+CREATE FUNCTION pgbackfill.check_time(column_name text, value timestamptz) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF NOT value BETWEEN '1970-01-01' AND '9000-01-01' THEN
+        PERFORM pgbackfill.refuse(column_name, format('must lie between the years 1970 and 9000, not %s; a job that is '
+            'paused does not start', value));
+    END IF;
+END $$;
+
 -- Refuses columns that contradict the operation, or are missing for it, or are out of shape.
 CREATE FUNCTION pgbackfill.check_shape(job pgbackfill.jobs) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -49,6 +59,7 @@ BEGIN
     IF job.desired_state NOT IN ('run', 'pause', 'cancel') THEN
         PERFORM pgbackfill.refuse('desired_state', format('must be run, pause or cancel, not "%s"', job.desired_state));
     END IF;
+    PERFORM pgbackfill.check_time('run_after', job.run_after);
 END $$;
 
 -- Finds the table as the enqueuer would, and refuses what cannot be walked.

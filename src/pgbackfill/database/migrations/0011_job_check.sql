@@ -150,6 +150,12 @@ BEGIN
     IF NEW.options IS DISTINCT FROM OLD.options THEN
         PERFORM pgbackfill.check_options(NEW.options);
     END IF;
+    IF NEW.run_after IS DISTINCT FROM OLD.run_after THEN
+        PERFORM pgbackfill.check_time('run_after', NEW.run_after);
+    END IF;
+    IF NEW.pause_until IS DISTINCT FROM OLD.pause_until THEN
+        PERFORM pgbackfill.check_time('pause_until', NEW.pause_until);
+    END IF;
     IF NEW.desired_state IS NULL OR NEW.desired_state NOT IN ('run', 'pause', 'cancel') THEN
         PERFORM pgbackfill.refuse('desired_state', format('must be run, pause or cancel, not "%s"', NEW.desired_state));
     ELSIF NEW.status IS DISTINCT FROM OLD.status THEN

@@ -162,10 +162,3 @@ SELECT coalesce(sum(rows_quarantined), 0)::bigint FROM pgbackfill.ranges WHERE j
 
 -- name: any_failed
 SELECT name FROM pgbackfill.jobs WHERE id = ANY($1::text[]::bigint[]) AND status = 'failed' ORDER BY id;
-
--- name: prune_events
-DELETE FROM pgbackfill.events WHERE at < clock_timestamp() - make_interval(secs => $1);
-
--- name: prune_jobs
-DELETE FROM pgbackfill.jobs
- WHERE status IN ('succeeded', 'failed', 'cancelled') AND finished_at < clock_timestamp() - make_interval(secs => $1);

@@ -41,6 +41,3 @@ RETURNING n.id, n.job_id, n.kind, n.at, n.reason, n.attempts, extract(epoch FROM
 
 -- name: sent
 UPDATE pgbackfill.notifications SET sent_at = clock_timestamp() WHERE id = $1;
-
--- name: prune
-DELETE FROM pgbackfill.notifications WHERE at < clock_timestamp() - make_interval(secs => $1);

@@ -1,7 +1,7 @@
 -- Who waits for our chunks. pg_locks is open to every login; pg_stat_activity hides other people's waits from most.
 
 -- name: blocked
--- For each of the backends $1, the session that has waited longest for it, if that is $2 seconds or more. What waits
+-- For each of the backends $1, the session that has waited longest for it, where that is $2 seconds or more. What waits
 -- for a transaction to end, as CREATE INDEX CONCURRENTLY does, is in nobody's way; nor are other chunks.
 -- pg_blocking_pids looks into every backend (p99 2 ms), so it is asked of waiters only.
 SELECT DISTINCT ON (b.pid) b.pid AS blocker, l.pid AS waiter,

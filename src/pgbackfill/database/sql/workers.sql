@@ -15,10 +15,6 @@ SELECT heartbeat_at FROM pgbackfill.workers WHERE id = $1;
 -- name: deregister
 DELETE FROM pgbackfill.workers WHERE id = $1;
 
--- name: prune_workers
--- A daemon that has been silent for a day is gone.
-DELETE FROM pgbackfill.workers WHERE heartbeat_at < clock_timestamp() - interval '1 day';
-
 -- name: lanes_of_others
 -- Lanes of the other daemons that are alive: what the capacity is divided by.
 SELECT coalesce(sum(lanes), 0)::int FROM pgbackfill.workers

@@ -9,24 +9,24 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from pgbackfill.embedded import EmbeddedError, Scratch, Server
+from pgbackfill.embedded import EmbeddedError, Scratch
 
 HOST = "127.0.0.1"
 START_S = 60.0
 
 
 @contextlib.contextmanager
-def pgbouncer(server: Server, pool_size: int = 20) -> Iterator[int]:
+def pgbouncer(server_port: int, user: str, pool_size: int = 20) -> Iterator[int]:
     """Its port. Transaction pooling, everything else as it comes, but that a server which comes back is found soon: for
     15 s after it could not be reached, PgBouncer would not even try."""
     scratch = Scratch.of_process()
     folder = scratch.folder("pgbouncer")
     port = _free_port()
-    (folder / "users").write_text(f'"{server.user}" ""\n')
+    (folder / "users").write_text(f'"{user}" ""\n')
     (folder / "ini").write_text(
         f"""
         [databases]
-        * = host={HOST} port={server.port}
+        * = host={HOST} port={server_port}
         [pgbouncer]
         listen_addr = {HOST}
         listen_port = {port}
