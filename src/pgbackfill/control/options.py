@@ -89,6 +89,9 @@ class PacingOptions(BaseModel):
     parallelism: Lanes = Field(
         default=1, ge=1, le=PARALLELISM_MAX, description="lanes of one daemon that work on the job at the same time"
     )
+    verify: Literal["off", "check", "repair"] = Field(
+        default="off", description="whether every row is looked at again after the last chunk, and mended where wrong"
+    )
 
     @model_validator(mode="after")
     def _soft_below_hard(self) -> Self:

@@ -28,14 +28,17 @@ class Pending:
     due: bool
 
 
-async def settle(connection: Connection) -> list[tuple[str, str]]:
-    """Moves jobs to the state that follows from their ranges; answers (name, new status)."""
+async def settle(connection: Connection, *, verify: str = "off") -> list[tuple[str, str]]:
+    """Moves jobs to the state that follows from their ranges and steps; answers (name, new status).
+
+    `verify`: what is done for jobs that do not say, as in the option of that name.
+    """
     candidates = [str(row["id"]) for row in await connection.fetch(_sql("to_settle"))]
     if not candidates:
         return []
     async with connection.transaction():
         locked = [str(row["id"]) for row in await connection.fetch(_sql("lock_to_settle"), candidates)]
-        return [(row["name"], row["status"]) for row in await connection.fetch(_sql("settle"), locked)]
+        return [(row["name"], row["status"]) for row in await connection.fetch(_sql("settle"), locked, verify)]
 
 
 async def start_next(connection: Connection) -> str | None:
@@ -52,9 +55,9 @@ async def expire(connection: Connection) -> list[str]:
     return [row["name"] for row in await connection.fetch(_sql("expire"))]
 
 
-async def active(connection: Connection) -> list[Job]:
-    """Every running job, most urgent first."""
-    return [_job(row) for row in await connection.fetch(_sql("active_jobs"))]
+async def active(connection: Connection, status: str = "running") -> list[Job]:
+    """Every job of this status, most urgent first."""
+    return [_job(row) for row in await connection.fetch(_sql("active_jobs"), status)]
 
 
 async def pending(connection: Connection) -> list[Pending]:
@@ -119,6 +122,7 @@ def _job(row: asyncpg.Record) -> Job:
         status=row["status"],
         desired_state=row["desired_state"],
         prepared=row["prepared"],
+        kept_columns=key("kept_columns"),
         throttle_ratio=row["throttle_ratio"] or 1.0,
         throttle_until=row["throttle_until"].isoformat() if row["throttle_until"] else None,
     )

@@ -32,6 +32,8 @@ class Job:
     status: str = "running"
     desired_state: str = "run"
     prepared: bool = True
+    kept_columns: tuple[str, ...] | None = None
+    """What is kept of each changed row beside its key, for undo; None: nothing is."""
     throttle_ratio: float = 1.0
     """The share of its pace that people leave the job; 1 where nobody throttles it."""
     throttle_until: str | None = None

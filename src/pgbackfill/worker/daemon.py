@@ -23,6 +23,7 @@ from pgbackfill.metrics import Metrics
 from pgbackfill.settings import Settings
 
 from . import heartbeat, listener, os_signals, waiters
+from .closer import Closer
 from .context import Context
 from .monitor import Monitor
 from .plane import Plane
@@ -94,6 +95,7 @@ async def run(settings: Settings, *, drain: bool, serve: Serve | None = None, re
             log.info("ready", worker=context.worker_id, version=__version__, drain=drain)
             async with anyio.create_task_group() as lanes:
                 lanes.start_soon(Roster(context, lanes).run)
+                lanes.start_soon(Closer(context, lanes).run)
                 if drain:
                     lanes.start_soon(_stop_when_drained, context)
             if drain:

@@ -73,7 +73,7 @@ class Roster:
         async with context.control.use() as control:
             for resumed in await jobs.expire(control):
                 log.info("job resumed", job=resumed, reason="the time of the pause was over")
-            for settled, status in await jobs.settle(control):
+            for settled, status in await jobs.settle(control, verify=context.settings.pacing.verify):
                 log.info("job " + status, job=settled)
             await self._refresh(control)
             if context.pauses.holders:

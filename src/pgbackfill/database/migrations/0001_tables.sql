@@ -22,6 +22,9 @@ CREATE TABLE pgbackfill.jobs (
     priority         int NOT NULL DEFAULT 0,
     run_after        timestamptz NOT NULL DEFAULT now(),
     desired_state    text NOT NULL DEFAULT 'run',
+    finalize         jsonb NOT NULL DEFAULT '[]', -- steps after the last chunk, in order
+    keep_old         boolean NOT NULL DEFAULT false, -- keep what was there, so that undo can put it back
+    undo_set_clause  text,                        -- the inverse of set_clause, for undo
 
     -- Written by pgbackfill only.
     status           text NOT NULL DEFAULT 'queued',
@@ -38,7 +41,8 @@ CREATE TABLE pgbackfill.jobs (
     prepared_at      timestamptz,                 -- ranges exist from here on
     wait_reason      text,                        -- what an unprepared job waits for, e.g. an old transaction
     wait_since       timestamptz,
-    pause_until      timestamptz                  -- when a pause ends by itself; NULL: when somebody resumes the job
+    pause_until      timestamptz,                 -- when a pause ends by itself; NULL: when somebody resumes the job
+    kept_columns     text[]                       -- what is kept of each changed row beside its key; NULL: nothing is
 );
 
 CREATE UNIQUE INDEX jobs_one_active_per_table ON pgbackfill.jobs (root_relation)
@@ -59,6 +63,7 @@ CREATE TABLE pgbackfill.ranges (
     upper_key        text[],                      -- inclusive, a full key; NULL: the range is empty
     retry_of         bigint,                      -- the range whose quarantined rows this one repeats
     retry_after      bigint NOT NULL DEFAULT 0,   -- id of the last quarantine entry that was tried again
+    repair           boolean NOT NULL DEFAULT false, -- walks again what verification found wrong
     cursor_key       text[],                      -- last key that was scanned; NULL: nothing yet
     epoch            bigint NOT NULL DEFAULT 0,   -- counts claims
     token_hash       bytea,                       -- sha256 of the claim's random token; NULL: not claimed
@@ -121,6 +126,38 @@ CREATE TABLE pgbackfill.quarantine (
     message  text NOT NULL,
     at       timestamptz NOT NULL DEFAULT clock_timestamp(),
     UNIQUE (range_id, key)
+);
+
+-- What is done after the last chunk, one step after the other: verification, then what the job's `finalize` says. Claimed
+-- like ranges, so that another daemon goes on where one has died.
+CREATE TABLE pgbackfill.steps (
+    id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    job_id      bigint NOT NULL REFERENCES pgbackfill.jobs ON DELETE CASCADE,
+    ordinal     int NOT NULL,                     -- 0 is verification
+    kind        text NOT NULL,
+    spec        jsonb NOT NULL DEFAULT '{}',      -- what it is to do
+    status      text NOT NULL DEFAULT 'open' CHECK (status IN ('open', 'done', 'skipped', 'failed')),
+    state       jsonb NOT NULL DEFAULT '{}',      -- where it is: what the next daemon begins with
+    share       double precision,                 -- of its work that is done, 0 to 1; NULL: nobody can say
+    round       int NOT NULL DEFAULT 0,           -- repairs that verification has asked for
+    epoch       bigint NOT NULL DEFAULT 0,        -- counts claims
+    token_hash  bytea,                            -- sha256 of the claim's random token; NULL: not claimed
+    lease_until timestamptz,                      -- on the database's clock
+    worker_id   bigint,
+    hold_reason text,
+    hold_since  timestamptz,
+    started_at  timestamptz,
+    finished_at timestamptz,
+    UNIQUE (job_id, ordinal)
+);
+
+-- Rows that a job promised to change and that verification found as they were; the last pass's.
+CREATE TABLE pgbackfill.mismatches (
+    job_id   bigint NOT NULL REFERENCES pgbackfill.jobs ON DELETE CASCADE,
+    relation oid NOT NULL,                        -- the leaf table
+    key      text[] NOT NULL,
+    at       timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (job_id, key)
 );
 
 -- Every daemon and its heartbeat.

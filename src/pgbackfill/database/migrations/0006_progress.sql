@@ -25,12 +25,15 @@ SELECT
     CASE WHEN e.known THEN make_interval(secs => least(greatest(e.active_s, e.overall_s), 1e10)) END AS eta_high,
     h.hold_reason,
     h.hold_since,
-    r.worker,
+    coalesce(r.worker, s.worker) AS worker,
     j.started_at,
     j.finished_at,
     t.ratio AS throttle_ratio,
     t.ends_at AS throttle_until,
-    j.pause_until
+    j.pause_until,
+    -- After the last chunk: what is done now, and how much of it.
+    s.kind AS step,
+    floor(10000 * s.share) / 100 AS step_percent
 FROM pgbackfill.jobs AS j
 CROSS JOIN LATERAL (
     SELECT
@@ -56,9 +59,17 @@ CROSS JOIN LATERAL (
           FROM pgbackfill.ranges AS n WHERE n.job_id = j.id) AS a
     LEFT JOIN pgbackfill.workers AS w ON w.id = a.worker_id
 ) AS r
+LEFT JOIN LATERAL (
+    SELECT n.kind, n.share, n.hold_reason, n.hold_since, w.hostname || ':' || w.pid AS worker
+    FROM pgbackfill.steps AS n
+    LEFT JOIN pgbackfill.workers AS w ON w.id = n.worker_id AND n.lease_until > clock_timestamp()
+    WHERE n.job_id = j.id AND n.status = 'open' AND j.status = 'verifying'
+    ORDER BY n.ordinal LIMIT 1
+) AS s ON true
 CROSS JOIN LATERAL (
-    SELECT coalesce(r.hold_reason, w.reason) AS hold_reason,
-           CASE WHEN r.hold_reason IS NOT NULL THEN r.hold_since WHEN w.reason IS NOT NULL THEN j.wait_since END
+    SELECT coalesce(r.hold_reason, s.hold_reason, w.reason) AS hold_reason,
+           CASE WHEN r.hold_reason IS NOT NULL THEN r.hold_since WHEN s.hold_reason IS NOT NULL THEN s.hold_since
+                WHEN w.reason IS NOT NULL THEN j.wait_since END
                AS hold_since
     FROM (SELECT CASE WHEN j.status IN ('queued', 'running', 'paused', 'verifying') THEN j.wait_reason END AS reason) AS w
 ) AS h

@@ -17,7 +17,7 @@ DECLARE
     field record;
 BEGIN
     FOR field IN SELECT key, value FROM jsonb_each_text(to_jsonb(job)) WHERE key IN ('name', 'table_name', 'operation',
-        'params', 'session_settings', 'options', 'priority', 'run_after', 'desired_state') AND value IS NULL
+        'params', 'session_settings', 'options', 'priority', 'run_after', 'desired_state', 'finalize', 'keep_old') AND value IS NULL
     LOOP
         PERFORM pgbackfill.refuse(field.key, 'must not be null' || CASE WHEN field.key IN ('name', 'table_name') THEN ''
             ELSE '; leave it out for the default' END);

@@ -33,6 +33,7 @@ BEGIN
     job.wait_reason := NULL;
     job.wait_since := NULL;
     job.pause_until := NULL;
+    job.kept_columns := NULL;
     -- A second run of a migration: the unique index settles it, by an error or by ON CONFLICT. Should the other row
     -- vanish meanwhile, jobs_checked refuses this one.
     IF EXISTS (SELECT FROM pgbackfill.jobs AS j WHERE j.name = job.name) THEN
@@ -48,6 +49,7 @@ BEGIN
     FROM pgbackfill.check_bounds(job.relation, job.key_columns, job.from_key, job.to_key) AS b;
     PERFORM pgbackfill.check_clauses(job);
     PERFORM pgbackfill.check_rights(job);
+    PERFORM pgbackfill.check_finalize(job);
     RETURN pgbackfill.settled(job);
 END $$;
 
@@ -119,8 +121,10 @@ CREATE FUNCTION pgbackfill.status_moves() RETURNS TABLE (before text, after text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
     VALUES ('queued', 'running'), ('queued', 'paused'), ('queued', 'cancelled'),
            ('running', 'paused'), ('running', 'cancelled'), ('running', 'failed'), ('running', 'succeeded'),
+           ('running', 'verifying'),
            ('paused', 'queued'), ('paused', 'cancelled'),
-           ('verifying', 'cancelled'), ('verifying', 'failed'), ('verifying', 'succeeded'),
+           ('verifying', 'running'), ('verifying', 'paused'), ('verifying', 'cancelled'), ('verifying', 'failed'),
+           ('verifying', 'succeeded'),
            ('failed', 'queued'), ('cancelled', 'queued'), ('succeeded', 'queued')
 $$;
 
@@ -141,7 +145,7 @@ BEGIN
     SELECT o.key INTO frozen FROM jsonb_each(to_jsonb(OLD)) AS o JOIN jsonb_each(to_jsonb(NEW)) AS n USING (key)
     WHERE o.value IS DISTINCT FROM n.value AND o.key IN ('id', 'name', 'table_name', 'operation', 'set_clause',
         'from_clause', 'where_clause', 'statement', 'target_table', 'handler', 'params', 'key_columns', 'from_key',
-        'to_key', 'session_settings', 'enqueued_by', 'enqueued_at', 'search_path', 'time_zone', 'relation',
+        'to_key', 'session_settings', 'finalize', 'keep_old', 'undo_set_clause', 'kept_columns', 'enqueued_by', 'enqueued_at', 'search_path', 'time_zone', 'relation',
         'root_relation')
     LIMIT 1;
     IF frozen IS NOT NULL THEN

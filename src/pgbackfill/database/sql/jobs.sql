@@ -8,6 +8,9 @@ SELECT j.id
  WHERE j.status = 'running'
    AND (j.desired_state <> 'run' OR j.prepared_at IS NOT NULL
         AND NOT EXISTS (SELECT FROM pgbackfill.ranges r WHERE r.job_id = j.id AND r.status = 'open'))
+    OR j.status = 'verifying'
+   AND (j.desired_state <> 'run'
+        OR NOT EXISTS (SELECT FROM pgbackfill.steps s WHERE s.job_id = j.id AND s.status = 'open'))
  ORDER BY j.id;
 
 -- name: lock_to_settle
@@ -17,19 +20,28 @@ SELECT j.id FROM pgbackfill.jobs j WHERE j.id = ANY($1::text[]::bigint[]) ORDER 
 
 -- name: settle
 -- Moves jobs to the state that follows from what is already true. Any daemon may do it at any time, so that no job
--- stays between states when a daemon dies. A lease that still runs means that a lane is at work.
+-- stays between states when a daemon dies. A lease that still runs means that a lane, or a step, is at work. `verify` ($2) is
+-- what holds for jobs that do not say.
 WITH ready AS (
-    SELECT j.id,
-           CASE WHEN NOT EXISTS (SELECT FROM pgbackfill.ranges r WHERE r.job_id = j.id AND r.status = 'open')
+    SELECT j.id, wanted.verify,
+           CASE WHEN j.status = 'verifying'
+                     AND NOT EXISTS (SELECT FROM pgbackfill.steps s WHERE s.job_id = j.id AND s.status = 'open')
+                    THEN 'succeeded'
+                WHEN j.status = 'running'
+                     AND NOT EXISTS (SELECT FROM pgbackfill.ranges r WHERE r.job_id = j.id AND r.status = 'open')
                      AND EXISTS (SELECT FROM pgbackfill.ranges r WHERE r.job_id = j.id)
-                     AND j.prepared_at IS NOT NULL THEN 'succeeded'
+                     AND j.prepared_at IS NOT NULL
+                    THEN CASE WHEN wanted.verify <> 'off' OR j.finalize <> '[]' THEN 'verifying' ELSE 'succeeded' END
                 WHEN j.desired_state = 'pause' THEN 'paused'
                 WHEN j.desired_state = 'cancel' THEN 'cancelled'
            END AS next
       FROM pgbackfill.jobs j
-     WHERE j.status = 'running' AND j.id = ANY($1::text[]::bigint[])
+     CROSS JOIN LATERAL (SELECT coalesce(j.options ->> 'verify', $2::text) AS verify) AS wanted
+     WHERE j.status IN ('running', 'verifying') AND j.id = ANY($1::text[]::bigint[])
        AND NOT EXISTS (SELECT FROM pgbackfill.ranges r
                         WHERE r.job_id = j.id AND r.status = 'open' AND r.lease_until > clock_timestamp())
+       AND NOT EXISTS (SELECT FROM pgbackfill.steps s
+                        WHERE s.job_id = j.id AND s.status = 'open' AND s.lease_until > clock_timestamp())
        FOR UPDATE OF j SKIP LOCKED
 ), moved AS (
     UPDATE pgbackfill.jobs j
@@ -37,10 +49,28 @@ WITH ready AS (
            -- Why it paused itself; everything else that a job waited for ends here.
            wait_reason = CASE WHEN ready.next = 'paused' AND j.wait_reason ~ '^(circuit_breaker|throughput)' THEN j.wait_reason END,
            wait_since = CASE WHEN ready.next = 'paused' AND j.wait_reason ~ '^(circuit_breaker|throughput)' THEN j.wait_since END,
-           finished_at = CASE WHEN ready.next = 'paused' THEN NULL ELSE clock_timestamp() END
+           finished_at = CASE WHEN ready.next IN ('paused', 'verifying') THEN NULL ELSE clock_timestamp() END
       FROM ready
      WHERE j.id = ready.id AND ready.next IS NOT NULL
-    RETURNING j.id, j.name, j.status, j.relation
+    RETURNING j.id, j.name, j.status, j.relation, j.finalize, ready.verify
+), stepped AS (
+    -- A job that comes a second time (after a repair, or queued again) is verified anew, unless it was only interrupted; what
+    -- else is done stays done.
+    INSERT INTO pgbackfill.steps (job_id, ordinal, kind, spec)
+    SELECT moved.id, step.ordinal, step.kind, step.spec
+      FROM moved
+     CROSS JOIN LATERAL (
+           SELECT 0 AS ordinal, 'verify' AS kind, jsonb_build_object('mode', moved.verify) AS spec
+            WHERE moved.verify <> 'off'
+            UNION ALL
+           SELECT f.ordinal, f.kind, f.spec FROM pgbackfill.finalize_steps(moved.finalize) AS f) AS step
+     WHERE moved.status = 'verifying'
+        ON CONFLICT (job_id, ordinal) DO UPDATE
+       SET spec = excluded.spec, status = 'open', finished_at = NULL,
+           state = CASE WHEN steps.status = 'open' THEN steps.state ELSE '{}' END,
+           share = CASE WHEN steps.status = 'open' THEN steps.share END,
+           started_at = CASE WHEN steps.status = 'open' THEN steps.started_at END
+     WHERE steps.kind = 'verify' OR steps.status = 'failed'
 ), attached AS (
     -- Partitions that came while the job ran were not walked: said once, when it ends. pg_inherits is read without a
     -- lock on the tables, which pg_partition_tree would take.
@@ -89,16 +119,16 @@ UPDATE pgbackfill.jobs
 RETURNING id, name;
 
 -- name: active_jobs
--- Every job that a daemon may have to do something about.
+-- Every job of this status, of which a daemon may have to do something about.
 SELECT id, name, table_name, operation, relation, key_columns, set_clause, from_clause, where_clause, statement,
        from_key, to_key, session_settings::text AS session_settings, options::text AS options, search_path, time_zone,
        status, desired_state, prepared_at IS NOT NULL AS prepared, throttle.ratio AS throttle_ratio,
-       throttle.ends_at AS throttle_until
+       throttle.ends_at AS throttle_until, kept_columns
   FROM pgbackfill.jobs
   LEFT JOIN LATERAL (SELECT t.ratio, t.ends_at FROM pgbackfill.throttles t
                       WHERE (t.job_id = jobs.id OR t.job_id IS NULL) AND t.ends_at > clock_timestamp()
                       ORDER BY t.ratio, t.ends_at DESC LIMIT 1) AS throttle ON true
- WHERE status = 'running'
+ WHERE status = $1
  ORDER BY priority DESC, id;
 
 -- name: pending

@@ -1,0 +1,128 @@
+"""One pass over what a job has walked: paced, resumable, on a replica where there is one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from time import perf_counter
+
+import asyncpg
+import structlog
+
+from pgbackfill.database import catalog, steps
+from pgbackfill.database.link import UNREACHABLE
+from pgbackfill.database.queries import load
+from pgbackfill.database.steps import Guide, Walked
+from pgbackfill.database.types import Connection
+from pgbackfill.keyset.key import Lower
+from pgbackfill.keyset.statement import Change
+
+from .criterion import criterion
+from .looks import Looks, keys_as_json
+from .place import Place, choose
+from .tally import Page, Tally
+
+log = structlog.get_logger()
+
+LISTED_MOST = 10_000
+"""Keys that are kept of one pass; all are counted."""
+
+
+class Pass:
+    """The work of one verification. Raises NotVerifiable where nothing can be told of any row."""
+
+    def __init__(self, guide: Guide, replicas: Sequence[Place]) -> None:
+        self._guide = guide
+        self._replicas = list(replicas)
+        self._place: Place | None = None
+        self._changes: dict[int, tuple[Change, str] | None] = {}
+
+    @property
+    def place(self) -> str:
+        return self._place.name if self._place is not None else "primary"
+
+    async def run(self, tally: Tally) -> Tally:
+        """From where `tally` stands to the end. What is found is kept after each page, and mismatches are listed."""
+        guide = self._guide
+        async with guide.control.use() as control:
+            ranges = await steps.walked(control, guide.job.id)
+            looks = await self._looks(control)
+            if tally.ordinal < 0:
+                await control.execute(load("steps")["forget_mismatches"], guide.job.id)
+        total = sum(each.rows for each in ranges)
+        for walked in ranges:
+            if walked.ordinal < tally.ordinal or (tally.cursor == walked.upper_key and walked.ordinal == tally.ordinal):
+                continue
+            found = await self._change(walked.relation)
+            while found is not None:
+                page = await self._page(looks, *found, walked, tally)
+                tally = tally.add(walked, page)
+                await self._keep(walked, page, tally, min(1.0, tally.rows / total))
+                if tally.cursor == walked.upper_key:
+                    break
+        return tally
+
+    async def sample(self, percent: float) -> Tally:
+        """Of the rows in `percent` of the blocks, chosen at random; nothing is kept or listed."""
+        guide, tally = self._guide, Tally()
+        async with guide.control.use() as control:
+            ranges = await steps.walked(control, guide.job.id)
+            looks = await self._looks(control)
+        for walked in ranges:
+            found = await self._change(walked.relation)
+            if found is not None:
+                await guide.permission()
+                place = await self._where()
+                async with place.link.use() as connection:
+                    tally = tally.add(walked, await looks.sample(connection, *found, walked, percent))
+        return tally
+
+    async def _looks(self, control: Connection) -> Looks:
+        guide = self._guide
+        claim_xid = await control.fetchval(load("steps")["began"], guide.job.id)
+        aside = await control.fetch(load("steps")["quarantined_keys"], guide.job.id)
+        return Looks(guide.job, guide.options, claim_xid, [tuple(row["key"]) for row in aside])
+
+    async def _change(self, relation: int) -> tuple[Change, str] | None:
+        """What the table looks like, and which of its rows are wrong; None where it is gone."""
+        if relation not in self._changes:
+            async with self._guide.work.use() as work:
+                change = await catalog.describe_change(work, self._guide.job, relation)
+                self._changes[relation] = (
+                    (change, await criterion(work, self._guide.job, change, relation)) if change is not None else None
+                )
+        return self._changes[relation]
+
+    async def _page(self, looks: Looks, change: Change, condition: str, walked: Walked, tally: Tally) -> Page:
+        if tally.ordinal == walked.ordinal and tally.cursor is not None:
+            lower: Lower | None = Lower(tally.cursor, inclusive=False)
+        else:
+            lower = Lower(walked.lower_key, walked.lower_inclusive) if walked.lower_key else None
+        while True:
+            rows = await self._guide.permission()
+            place = await self._where()
+            began = perf_counter()
+            try:
+                async with place.link.use() as connection:
+                    page = await looks.page(connection, change, condition, lower, walked.upper_key, rows)
+            except (asyncpg.PostgresError, *UNREACHABLE) as error:
+                # Rows that a replica has to remove, a right that its login lacks: the primary answers, too.
+                if place.link is self._guide.work:
+                    raise
+                log.warning("verification goes on on the primary", replica=place.name, reason=str(error))
+                self._place = Place("primary", self._guide.work)
+                continue
+            self._guide.spent(page.rows, perf_counter() - began)
+            return page
+
+    async def _where(self) -> Place:
+        if self._place is None:
+            async with self._guide.control.use() as control:
+                self._place = await choose(control, self._guide.work, self._replicas)
+        return self._place
+
+    async def _keep(self, walked: Walked, page: Page, tally: Tally, share: float) -> None:
+        if page.keys and tally.mismatches - len(page.keys) < LISTED_MOST:
+            async with self._guide.control.use() as control:
+                listed = keys_as_json(page.keys[:LISTED_MOST])
+                await control.execute(load("steps")["note_mismatches"], self._guide.job.id, walked.relation, listed)
+        await self._guide.store(tally.written(), share)
