@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from pgbackfill import __version__
-from pgbackfill.cli import control, demo, enqueue, migrate, quarantine, run, simulate, status, watch
+from pgbackfill.cli import control, demo, enqueue, migrate, quarantine, run, simulate, status, undo, verify, watch
 from pgbackfill.cli.common import Common, Config, Database
 
 app = typer.Typer(
@@ -49,6 +49,8 @@ app.command("resume")(control.resume)
 app.command("cancel")(control.cancel)
 app.command("retry")(control.retry)
 app.command("throttle")(control.throttle)
+app.command("verify")(verify.verify)
+app.command("undo")(undo.undo)
 app.add_typer(quarantine.app, name="quarantine")
 app.command("demo")(demo.demo)
 app.command("simulate")(simulate.simulate)

@@ -45,6 +45,9 @@ def enqueue(
     options: Annotated[Texts, _option("--option", "Pacing option name=value; may be repeated.")] = None,
     priority: Annotated[int, _option("--priority", "Higher first.")] = 0,
     run_after: Annotated[Text, _option("--run-after", "Not before this time, in ISO 8601.")] = None,
+    finalize: Annotated[Text, _option("--finalize", "JSON list of steps that follow the last chunk.")] = None,
+    keep_old: Annotated[bool, typer.Option("--keep-old", help="Keep what is replaced, for undo.")] = False,
+    undo_set_clause: Annotated[Text, _option("--undo-set", "The inverse of --set, for undo.")] = None,
     paused: Annotated[bool, typer.Option("--paused", help="Enqueue it paused.")] = False,
     config: Config = None,
     dsn: Database = None,
@@ -72,6 +75,9 @@ def enqueue(
         priority=priority,
         run_after=_time(run_after),
         desired_state="pause" if paused else "run",
+        finalize=_list(finalize),
+        keep_old=keep_old,
+        undo_set_clause=undo_set_clause,
     )
 
     async def work(connection: Connection) -> int | None:
@@ -125,6 +131,18 @@ def _object(text: Text) -> dict[str, Any]:
         raise UsageError(f"--params is not valid JSON ({error}); write an object such as '{{\"a\": 1}}'.") from None
     if not isinstance(value, dict):
         raise UsageError("--params must be a JSON object, such as '{\"a\": 1}'.")
+    return value
+
+
+def _list(text: Text) -> list[Any]:
+    from pgbackfill.errors import UsageError
+
+    try:
+        value = json.loads(text) if text is not None else []
+    except ValueError as error:
+        raise UsageError(f"--finalize is not valid JSON ({error}); write a list such as '[\"analyze\"]'.") from None
+    if not isinstance(value, list):
+        raise UsageError("--finalize must be a JSON list, such as '[\"analyze\"]'.")
     return value
 
 

@@ -34,7 +34,7 @@ def jobs_table(rows: Sequence[Mapping[str, Any]], *, terminal: bool) -> None:
 
 def job_page(job: Mapping[str, Any], *, terminal: bool) -> None:
     """Everything about one job."""
-    skipped = ("hazards", "ranges", "events", "quarantine")
+    skipped = ("hazards", "ranges", "steps", "events", "quarantine")
     facts = [(name, _text(value)) for name, value in job.items() if name not in skipped and value is not None]
     _print("", ("", job["name"]), facts, terminal=terminal)
     for part in skipped:
@@ -63,7 +63,10 @@ def _summary(row: Mapping[str, Any]) -> tuple[str, ...]:
     status = str(row["status"])
     wanted = {"run": "", "pause": "paused", "cancel": "cancelled"}[row["desired_state"]]
     finished = status in ("succeeded", "failed", "cancelled")
-    why = row["hold_reason"] or (f"asked to be {wanted}" if wanted and wanted != status and not finished else "")
+    step = f"{row['step']} {row['step_percent'] or 0:g} %" if row.get("step") else ""
+    why = (
+        row["hold_reason"] or step or (f"asked to be {wanted}" if wanted and wanted != status and not finished else "")
+    )
     if row["throttle_ratio"] is not None:
         at_most = f"throttled to {percent(row['throttle_ratio'])} until {clock(row['throttle_until'])}"
         why = f"{why}; {at_most}" if why else at_most

@@ -13,6 +13,7 @@ from pgbackfill.jobs.failures import PASSING, classify
 from pgbackfill.jobs.job import Job
 from pgbackfill.keyset import session
 from pgbackfill.keyset.explain import reads_elsewhere
+from pgbackfill.keyset.keeping import keeping
 from pgbackfill.keyset.key import KeyColumn
 from pgbackfill.keyset.names import quote_identifier, quote_literal
 from pgbackfill.keyset.statement import Change, Form
@@ -58,7 +59,7 @@ async def describe_change(connection: Connection, job: Job, relation: int) -> Ch
         if table is None:
             return None
         key = await connection.fetch(load("catalog")["key_columns"], relation, list(job.key_columns))
-    return Change(
+    change = Change(
         job=job.name,
         operation=job.operation,
         relation=f"{quote_identifier(table['nspname'])}.{quote_identifier(table['relname'])}",
@@ -71,6 +72,7 @@ async def describe_change(connection: Connection, job: Job, relation: int) -> Ch
         partition_of=job.relation if relation != job.relation else None,
         where_stands_alone=await _where_stands_alone(connection, job, table["nspname"], table["relname"]),
     )
+    return keeping(change, job.id, job.kept_columns) if job.kept_columns is not None else change
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,7 @@ async def choose_form(connection: Connection, job: Job, change: Change, relation
     A value read from another table is current only if the row was locked by an *earlier* statement, so whatever reads
     more than the row is locked first. Where that cannot be told, it is assumed.
     """
-    if job.operation == "statement" or job.from_clause is not None:
+    if change.operation == "statement" or job.from_clause is not None:
         return Form.JOINED
     head = (
         f"UPDATE ONLY {change.relation} AS t SET {job.set_clause}\n"

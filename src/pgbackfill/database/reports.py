@@ -22,7 +22,7 @@ ACTIONS: Final[tuple[Action, ...]] = ("pause", "resume", "cancel", "retry")
 
 MOST_JOBS: Final = 500
 
-PARTS: Final = ("hazards", "ranges", "events", "quarantine")
+PARTS: Final = ("hazards", "ranges", "steps", "events", "quarantine")
 """What is told of one job beside its row."""
 
 
@@ -52,6 +52,9 @@ class NewJob:
     priority: int = 0
     run_after: datetime | None = None
     desired_state: str = "run"
+    finalize: list[Any] = field(default_factory=list)
+    keep_old: bool = False
+    undo_set_clause: str | None = None
 
 
 async def progress(connection: Connection, limit: int = MOST_JOBS) -> list[dict[str, Any]]:
@@ -131,6 +134,13 @@ async def _told(connection: Connection, query: str, name: str | None, *values: o
             raise UnknownJob(f"There is no job {name!r}; `pgbackfill status` lists them.") from None
 
 
+async def undo(connection: Connection, name: str) -> str:
+    """Enqueues the job that undoes another; its name. Raises UnknownJob, and UsageError where nothing can be undone."""
+    job_id = await _told(connection, "undo", name)
+    found: str = await connection.fetchval(_sql("name_of"), job_id)
+    return found
+
+
 async def enqueue(connection: Connection, job: NewJob) -> int | None:
     """Inserts the job and returns its id; None where one of that name exists. Raises JobRefused."""
     with translated(refused=JobRefused):
@@ -139,6 +149,7 @@ async def enqueue(connection: Connection, job: NewJob) -> int | None:
             job.name, job.table_name, job.operation, job.set_clause, job.from_clause, job.where_clause, job.statement,
             job.target_table, job.handler, json.dumps(job.params), job.key_columns, job.from_key, job.to_key,
             json.dumps(job.session_settings), json.dumps(job.options), job.priority, job.run_after, job.desired_state,
+            json.dumps(job.finalize), job.keep_old, job.undo_set_clause,
         )  # fmt: skip
     return found
 
@@ -175,7 +186,7 @@ async def _readable(connection: Connection, query: str, *arguments: object) -> l
 
 
 def _value(name: str, value: Any) -> Any:
-    return json.loads(value) if name in ("options", "detail") and isinstance(value, str) else value
+    return json.loads(value) if name in ("options", "detail", "spec", "state") and isinstance(value, str) else value
 
 
 def _sentence(error: asyncpg.PostgresError, advice: str | None = None) -> str:

@@ -157,7 +157,7 @@ async def _uses(control: Connection, job: Job, relation: int) -> list[asyncpg.Re
         if change is None:
             return []
         key = ("0",) * len(change.key)
-        form = Form.JOINED if job.operation == "statement" or job.from_clause is not None else Form.RANGE
+        form = Form.JOINED if change.operation == "statement" or job.from_clause is not None else Form.RANGE
         statement = _statements(change, form, key)[-1]
         kind = "text[]" if form is Form.JOINED else "text"
         arguments = ", ".join([kind] * len(statement.arguments))

@@ -30,9 +30,10 @@ LISTED_MOST = 10_000
 class Pass:
     """The work of one verification. Raises NotVerifiable where nothing can be told of any row."""
 
-    def __init__(self, guide: Guide, replicas: Sequence[Place]) -> None:
+    def __init__(self, guide: Guide, replicas: Sequence[Place], *, listing: bool = True) -> None:
         self._guide = guide
         self._replicas = list(replicas)
+        self._listing = listing
         self._place: Place | None = None
         self._changes: dict[int, tuple[Change, str] | None] = {}
 
@@ -41,12 +42,12 @@ class Pass:
         return self._place.name if self._place is not None else "primary"
 
     async def run(self, tally: Tally) -> Tally:
-        """From where `tally` stands to the end. What is found is kept after each page, and mismatches are listed."""
+        """From where `tally` stands to the end; what is found is kept after each page."""
         guide = self._guide
         async with guide.control.use() as control:
             ranges = await steps.walked(control, guide.job.id)
             looks = await self._looks(control)
-            if tally.ordinal < 0:
+            if self._listing and tally.ordinal < 0:
                 await control.execute(load("steps")["forget_mismatches"], guide.job.id)
         total = sum(each.rows for each in ranges)
         for walked in ranges:
@@ -121,7 +122,7 @@ class Pass:
         return self._place
 
     async def _keep(self, walked: Walked, page: Page, tally: Tally, share: float) -> None:
-        if page.keys and tally.mismatches - len(page.keys) < LISTED_MOST:
+        if self._listing and page.keys and tally.mismatches - len(page.keys) < LISTED_MOST:
             async with self._guide.control.use() as control:
                 listed = keys_as_json(page.keys[:LISTED_MOST])
                 await control.execute(load("steps")["note_mismatches"], self._guide.job.id, walked.relation, listed)

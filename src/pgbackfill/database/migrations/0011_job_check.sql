@@ -50,6 +50,7 @@ BEGIN
     PERFORM pgbackfill.check_clauses(job);
     PERFORM pgbackfill.check_rights(job);
     PERFORM pgbackfill.check_finalize(job);
+    job := pgbackfill.check_undo(job);
     RETURN pgbackfill.settled(job);
 END $$;
 

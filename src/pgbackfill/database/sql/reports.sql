@@ -26,6 +26,21 @@ SELECT h ->> 'kind' AS kind, h ->> 'detail' AS what
 FROM pgbackfill.events AS e CROSS JOIN LATERAL jsonb_array_elements(e.detail -> 'hazards') AS h
 WHERE e.id = (SELECT max(id) FROM pgbackfill.events WHERE job_id = $1 AND event = 'hazards')
 
+-- name: steps_of_job
+-- A cursor is row data, so of the state only what a statement says of itself is here.
+SELECT s.ordinal, s.kind, s.status, floor(100 * s.share)::int AS percent, s.state ->> 'phase' AS phase, s.hold_reason,
+       w.hostname || ':' || w.pid AS worker, s.started_at, s.finished_at
+FROM pgbackfill.steps AS s
+LEFT JOIN pgbackfill.workers AS w ON w.id = s.worker_id AND s.lease_until > clock_timestamp()
+WHERE s.job_id = $1
+ORDER BY s.ordinal
+
+-- name: undo
+SELECT pgbackfill.undo($1)
+
+-- name: name_of
+SELECT name FROM pgbackfill.jobs WHERE id = $1
+
 -- name: events_of_job
 SELECT at, actor, event, detail FROM pgbackfill.events WHERE job_id = $1 ORDER BY id DESC LIMIT 20
 
@@ -76,7 +91,9 @@ SELECT pgbackfill.unthrottle($1)
 -- name: enqueue
 -- No row: a job of that name exists, and a migration that runs twice has lost nothing.
 INSERT INTO pgbackfill.jobs (name, table_name, operation, set_clause, from_clause, where_clause, statement, target_table,
-    handler, params, key_columns, from_key, to_key, session_settings, options, priority, run_after, desired_state)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, coalesce($17, now()), $18)
+    handler, params, key_columns, from_key, to_key, session_settings, options, priority, run_after, desired_state,
+    finalize, keep_old, undo_set_clause)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, coalesce($17, now()), $18,
+    $19, $20, $21)
 ON CONFLICT (name) DO NOTHING
 RETURNING id
