@@ -73,6 +73,7 @@ async def test_every_step_is_done_once_and_in_order(database: Any) -> None:
     assert await field.value("SELECT count(*) FROM done") == 1
 
 
+@pytest.mark.newest
 async def test_steps_follow_a_verification_that_found_nothing_wrong(database: Any) -> None:
     field = await Field.open(database, *USERS)
     await field.backfill(**LOWER, **steps({"set_not_null": "email_lower"}), options={"verify": "check"})
@@ -81,6 +82,7 @@ async def test_steps_follow_a_verification_that_found_nothing_wrong(database: An
     ]  # fmt: skip
 
 
+@pytest.mark.newest
 async def test_a_row_that_is_null_fails_the_job_and_leaves_no_half_of_a_constraint(database: Any) -> None:
     field = await Field.open(database, *USERS)
     await field.execute("INSERT INTO users VALUES (41, NULL)")
@@ -95,6 +97,7 @@ async def test_a_row_that_is_null_fails_the_job_and_leaves_no_half_of_a_constrai
     assert await field.drain() == 0
 
 
+@pytest.mark.newest
 @pytest.mark.parametrize("left", ["nothing", "unchecked", "checked", "not_null"])
 async def test_set_not_null_goes_on_from_wherever_it_was_interrupted(database: Any, left: str) -> None:
     field = await Field.open(database, *USERS)
@@ -123,6 +126,7 @@ async def test_an_invalid_index_is_dropped_and_built_anew(database: Any) -> None
     assert await field.events("invalid_index_dropped") == [{"index": "users_email"}]
 
 
+@pytest.mark.newest
 async def test_an_index_that_cannot_be_unique_fails_the_job_and_leaves_nothing(database: Any) -> None:
     field = await Field.open(database, *USERS)
     await field.execute("UPDATE users SET email = 'same'")
@@ -134,6 +138,7 @@ async def test_an_index_that_cannot_be_unique_fails_the_job_and_leaves_nothing(d
     assert await index(field, "u") is None
 
 
+@pytest.mark.newest
 async def test_an_index_that_somebody_builds_is_waited_for(database: Any) -> None:
     field = await Field.open(database, *USERS)
     blocker, builder = await database.connect(), await database.connect()
@@ -160,6 +165,7 @@ async def test_an_index_that_somebody_builds_is_waited_for(database: Any) -> Non
     assert await field.events("invalid_index_dropped") == []
 
 
+@pytest.mark.newest
 async def test_a_locked_table_is_waited_for_in_short_pieces_and_named(database: Any) -> None:
     field = await Field.open(database, *USERS)
     await field.enqueue(**LOWER, **steps({"set_not_null": "email_lower"}))
@@ -184,6 +190,7 @@ async def test_a_locked_table_is_waited_for_in_short_pieces_and_named(database: 
         await eventually(lambda: field.value("SELECT status = 'succeeded' FROM pgbackfill.jobs"))
 
 
+@pytest.mark.newest
 async def test_sql_commits_together_with_its_mark(database: Any) -> None:
     field = await Field.open(database, *USERS, "CREATE TABLE done (id int PRIMARY KEY)")
     await field.enqueue(

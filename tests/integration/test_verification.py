@@ -35,12 +35,14 @@ async def spoil(field: Field, what: str, when: str) -> None:
     )
 
 
+@pytest.mark.newest
 async def test_a_job_that_does_not_ask_is_not_verified(database: Any) -> None:
     field = await Field.open(database, *USERS)
     await field.backfill(**LOWER)
     assert await field.value("SELECT count(*) FROM pgbackfill.steps") == 0
 
 
+@pytest.mark.newest
 @pytest.mark.parametrize("where", [None, "email_lower IS NULL"])
 async def test_a_job_succeeds_after_a_pass_that_finds_nothing(database: Any, where: str | None) -> None:
     field = await Field.open(database, *USERS)
@@ -54,6 +56,7 @@ async def test_a_job_succeeds_after_a_pass_that_finds_nothing(database: Any, whe
     assert moves == [("queued", "running"), ("running", "verifying"), ("verifying", "succeeded")]
 
 
+@pytest.mark.newest
 async def test_the_setting_of_the_daemon_holds_for_jobs_that_do_not_say(database: Any) -> None:
     field = await Field.open(database, *USERS)
     await field.enqueue(**LOWER)
@@ -76,6 +79,7 @@ async def test_a_row_that_the_job_missed_fails_it_and_is_listed(database: Any) -
     assert await mismatches(field) == []
 
 
+@pytest.mark.newest
 async def test_rows_born_or_written_since_are_counted_apart(database: Any) -> None:
     field = await Field.open(database, *USERS)
     await field.enqueue(**LOWER, **CHECK)
@@ -89,6 +93,7 @@ async def test_rows_born_or_written_since_are_counted_apart(database: Any) -> No
     assert await mismatches(field) == []
 
 
+@pytest.mark.newest
 async def test_a_repair_walks_the_wrong_rows_again(database: Any) -> None:
     field = await Field.open(database, *USERS, *KEEPS_ID_5)
     # By the time of the repair nothing holds the row back any more.
@@ -104,6 +109,7 @@ async def test_a_repair_walks_the_wrong_rows_again(database: Any) -> None:
     assert done["percent"] == 100
 
 
+@pytest.mark.newest
 async def test_a_repair_that_changes_nothing_ends_after_three_rounds(database: Any) -> None:
     field = await Field.open(database, *USERS, *KEEPS_ID_5)
     await field.enqueue(**LOWER, options={"verify": "repair"})
@@ -113,6 +119,7 @@ async def test_a_repair_that_changes_nothing_ends_after_three_rounds(database: A
     assert "after 3 repairs; something takes the change back" in error
 
 
+@pytest.mark.newest
 async def test_quarantined_rows_are_accounted_for(database: Any) -> None:
     field = await Field.open(database, *USERS)
     await field.execute("UPDATE users SET n = id % 20")
@@ -122,6 +129,7 @@ async def test_quarantined_rows_are_accounted_for(database: Any) -> None:
     assert (verified["mismatches"], verified["quarantined"]) == (0, 2)
 
 
+@pytest.mark.newest
 async def test_a_later_row_that_cannot_be_judged_stops_nothing(database: Any) -> None:
     field = await Field.open(database, *USERS)
     await field.execute("UPDATE users SET n = 1")
@@ -205,6 +213,7 @@ async def test_every_leaf_and_a_composite_key_are_looked_at(database: Any) -> No
     assert await mismatches(field) == [["2025-01-04", "15"], ["2025-01-19", "30"]]
 
 
+@pytest.mark.newest
 async def test_a_pass_can_be_paused_and_goes_on_where_it_stood(database: Any) -> None:
     field = await Field.open(database, *USERS)
     await field.enqueue(**LOWER, options={"verify": "check", "max_rows_per_s": 20})

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from math import ceil
 from time import perf_counter
 
 import asyncpg
@@ -25,6 +27,10 @@ log = structlog.get_logger()
 
 LISTED_MOST = 10_000
 """Keys that are kept of one pass; all are counted."""
+
+
+SLICE_BLOCKS = 2_000
+"""Of a sample, read by one statement: 16 MiB, less than a second even from a slow disk."""
 
 
 class Pass:
@@ -68,13 +74,15 @@ class Pass:
         async with guide.control.use() as control:
             ranges = await steps.walked(control, guide.job.id)
             looks = await self._looks(control)
-        for walked in ranges:
+        for walked in whole(ranges):
             found = await self._change(walked.relation)
-            if found is not None:
-                await guide.permission()
-                place = await self._where()
-                async with place.link.use() as connection:
-                    tally = tally.add(walked, await looks.sample(connection, *found, walked, percent))
+            if found is None:
+                continue
+            place = await self._where()
+            async with place.link.use() as connection:
+                for share in await _slices(connection, walked.relation, percent):
+                    await guide.permission()
+                    tally = tally.add(walked, await looks.sample(connection, *found, walked, share))
         return tally
 
     async def _looks(self, control: Connection) -> Looks:
@@ -127,3 +135,20 @@ class Pass:
                 listed = keys_as_json(page.keys[:LISTED_MOST])
                 await control.execute(load("steps")["note_mismatches"], self._guide.job.id, walked.relation, listed)
         await self._guide.store(tally.written(), share)
+
+
+def whole(ranges: Sequence[Walked]) -> list[Walked]:
+    """The ranges of each table as one: each of them begins where the one before has ended."""
+    found: dict[int, Walked] = {}
+    for each in ranges:
+        first = found.get(each.relation, each)
+        found[each.relation] = replace(first, upper_key=each.upper_key, rows=first.rows + each.rows)
+    return list(found.values())
+
+
+async def _slices(connection: Connection, relation: int, percent: float) -> list[float]:
+    """The percentages of single statements that make up `percent` of the table."""
+    table = await connection.fetchrow(load("catalog")["relation_blocks"], relation)
+    blocks = max(1, table["blocks"]) if table is not None else 1
+    number = max(1, ceil(percent / 100 * blocks / SLICE_BLOCKS))
+    return [percent / number] * number
