@@ -11,6 +11,18 @@ import pytest
 INDEX = {"create_index": {"name": "users_n", "columns": "n"}}
 
 
+COLUMN = "SELECT {} FROM pg_attribute WHERE attrelid = 'users'::regclass AND attname = '{}'"
+VALID = "SELECT convalidated FROM pg_constraint WHERE conrelid = 'users'::regclass AND conname = '{}'"
+DONE = {
+    "set_not_null": COLUMN.format("attnotnull", "note"),
+    "add_check": VALID.format("users_note"),
+    "validate_constraint": VALID.format("users_old"),
+    "create_index": "SELECT indisvalid FROM pg_index WHERE indexrelid = 'users_n'::regclass",
+    "vacuum": "SELECT true",
+    "sql": COLUMN.format("true", "more"),
+}
+
+
 async def leases_run_out(site: Any) -> None:
     """What time would do: nobody alive holds any of them."""
     await site.connection.execute("UPDATE pgbackfill.steps SET lease_until = clock_timestamp() WHERE status = 'open'")
@@ -76,16 +88,7 @@ async def test_a_daemon_killed_inside_a_step_is_followed_by_another(site: Any, s
     assert await second.ended() == 0
     kind = next(iter(step)) if isinstance(step, dict) else step
     assert [entry["step"] for entry in second.events("finalized")] == [kind, "analyze"]
-    assert await site.connection.fetchval(
-        "SELECT CASE $1 WHEN 'set_not_null' THEN (SELECT attnotnull FROM pg_attribute"
-        " WHERE attrelid = 'users'::regclass AND attname = 'note')"
-        " WHEN 'create_index' THEN (SELECT indisvalid FROM pg_index WHERE indexrelid = 'users_n'::regclass)"
-        " WHEN 'vacuum' THEN true WHEN 'sql' THEN (SELECT attnum > 0 FROM pg_attribute"
-        " WHERE attrelid = 'users'::regclass AND attname = 'more')"
-        " ELSE (SELECT bool_and(convalidated) FROM pg_constraint WHERE conrelid = 'users'::regclass AND conname ="
-        " CASE $1 WHEN 'add_check' THEN 'users_note' ELSE 'users_old' END) END",
-        kind,
-    )
+    assert await site.connection.fetchval(DONE[kind])
     left = "SELECT count(*) FROM pg_constraint WHERE conname LIKE 'pgbackfill%' AND conrelid = 'users'::regclass"
     assert await site.connection.fetchval(left) == 0
 

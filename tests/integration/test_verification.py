@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+from pydantic import SecretStr
 from support.field import Field, eventually
 
 from pgbackfill.database import jobs
@@ -234,3 +236,24 @@ async def test_a_pass_can_be_paused_and_goes_on_where_it_stood(database: Any) ->
         await eventually(lambda: is_status("succeeded"))
     (verified,) = await field.events("verified")
     assert verified["rows"] == 40
+
+
+async def test_a_replica_that_is_caught_up_is_read_instead_of_the_primary(pair: Any) -> None:
+    field = await Field.open(pair.database, *USERS)
+    dsn = pair.standby.dsn(pair.database.name)
+    await field.enqueue(**LOWER, **CHECK)
+    assert await field.drain(replica_dsns=[SecretStr(dsn)]) == 0
+    (verified,) = await field.events("verified")
+    assert (verified["rows"], verified["mismatches"]) == (40, 0)
+    assert verified["on"].endswith(f":{urlsplit(dsn).port}")
+
+
+async def test_a_replica_that_may_not_read_the_table_is_left_for_the_primary(pair: Any) -> None:
+    field = await Field.open(pair.database, *USERS)
+    # A member of pg_monitor, as a login that is asked for lag, with no right on the table.
+    login = urlsplit(await pair.database.login("pg_monitor"))
+    dsn = pair.standby.dsn(pair.database.name, user=login.username)
+    await field.enqueue(**LOWER, **CHECK)
+    assert await field.drain(replica_dsns=[SecretStr(dsn)]) == 0
+    (verified,) = await field.events("verified")
+    assert (verified["rows"], verified["on"]) == (40, "primary")
