@@ -65,6 +65,20 @@ FINALIZE = [
 ]
 
 
+PHASES = """
+SELECT j.name || ': ' || e.what AS name, e.seconds
+  FROM pgbackfill.jobs j
+ CROSS JOIN LATERAL (
+       SELECT -1 AS n, 'chunks' AS what,
+              extract(epoch FROM coalesce(min(s.started_at), j.finished_at) - j.started_at)::float8 AS seconds
+         FROM pgbackfill.steps s WHERE s.job_id = j.id
+        UNION ALL
+       SELECT s.ordinal, s.kind, extract(epoch FROM coalesce(s.finished_at, j.finished_at) - s.started_at)::float8
+         FROM pgbackfill.steps s WHERE s.job_id = j.id) AS e
+ ORDER BY j.id, e.n
+"""
+
+
 @dataclass(slots=True)
 class Waits:
     """The longest wait for a lock of a statement of the application, by what pgbackfill did meanwhile, in ms."""
@@ -173,13 +187,7 @@ async def _result(connection: asyncpg.Connection, waits: Waits, times: list[floa
         f" FROM pgbackfill.old_{job_id} AS o JOIN users AS u USING (id)"
     )
     wrong = await connection.fetchval("SELECT count(*) FROM users WHERE email_lower IS DISTINCT FROM lower(email)")
-    phases = await connection.fetch(
-        "SELECT j.name || ': ' || e.what AS name, e.seconds FROM pgbackfill.jobs j CROSS JOIN LATERAL ("
-        " SELECT 'chunks' AS what, extract(epoch FROM coalesce(min(s.started_at), j.finished_at) - j.started_at)::float8"
-        " AS seconds, -1 AS n FROM pgbackfill.steps s WHERE s.job_id = j.id UNION ALL"
-        " SELECT s.kind, extract(epoch FROM coalesce(s.finished_at, j.finished_at) - s.started_at)::float8, s.ordinal"
-        " FROM pgbackfill.steps s WHERE s.job_id = j.id) AS e ORDER BY j.id, e.n"
-    )
+    phases = await connection.fetch(PHASES)
     return Result(
         seconds, len(times), times[int(len(times) * 0.99)], times[-1], waits.longest, verified["mismatches"],
         verified["later"], wrong, back["restored"], back["not_restored"], back["left_alone"],
@@ -201,8 +209,9 @@ def _text(args: argparse.Namespace, result: Result) -> str:
         [
             facts_text("machine", facts.machine()),
             f"{args.rows:,} rows; {result.transactions:,} transactions of the application in {result.seconds:.0f} s,"
-            f" p99 {result.p99_ms:.1f} ms, slowest {result.slowest_ms:.0f} ms; undo restored {result.restored:,} rows and"
-            f" left {result.left_alone:,} alone; {result.later:,} wrong rows were born or written since the job began",
+            f" p99 {result.p99_ms:.1f} ms, slowest {result.slowest_ms:.0f} ms;"
+            f" undo restored {result.restored:,} rows and left {result.left_alone:,} alone;"
+            f" {result.later:,} wrong rows were born or written since the job began",
             table(["what", "measured", "goal"], figures),
             table(["phase", "seconds"], [[name, f"{seconds:.1f}"] for name, seconds in result.phases]),
             table(

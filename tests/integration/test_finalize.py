@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 from typing import Any
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
+from pydantic import SecretStr
 from support.field import Field, eventually
 
 USERS = (
@@ -253,3 +255,24 @@ async def test_only_who_owns_the_table_may_change_it(shop: Any) -> None:
     assert "step 1 (set_not_null) needs the owner of public.users; GRANT" in error.message
     # SQL is nobody's to judge here: it runs with the rights of the work login.
     assert await shop.insert(connection, set_clause="n = 1", finalize='[{"sql": "ANALYZE"}]')
+
+
+async def test_steps_run_as_the_work_login_which_has_to_own_the_table(database: Any) -> None:
+    field = await Field.open(database, *USERS)
+    owner, work = await database.login(), await database.login("pgbackfill_worker")
+    owner_name, work_name = urlsplit(owner).username, urlsplit(work).username
+    await field.execute(f"ALTER TABLE users OWNER TO {owner_name}; GRANT SELECT, UPDATE ON users TO {work_name}")
+    finalize = steps(
+        {"set_not_null": "email_lower"}, {"create_index": {"name": "u", "columns": "n"}}, {"sql": "ANALYZE users"}
+    )
+    await field.enqueue(**LOWER, **finalize)
+    assert await field.drain(work_dsn=SecretStr(work)) == 1
+    assert await field.error() == (
+        "the work login may not do what finalize asks for (create_index, set_not_null);"
+        f" GRANT {owner_name} TO {work_name}; GRANT CREATE ON SCHEMA public TO {work_name}"
+    )
+    assert await field.value("SELECT count(email_lower) FROM users") == 0
+    await field.execute(f"GRANT {owner_name} TO {work_name}; GRANT CREATE ON SCHEMA public TO {work_name}")
+    await field.execute("SELECT pgbackfill.retry('job')")
+    assert await field.drain(work_dsn=SecretStr(work)) == 0, await field.error()
+    assert await index(field, "u") == (True, False)

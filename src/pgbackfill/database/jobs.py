@@ -124,6 +124,7 @@ def read(row: asyncpg.Record) -> Job:
         status=row["status"],
         desired_state=row["desired_state"],
         prepared=row["prepared"],
+        finalizes=row["finalizes"],
         kept_columns=key("kept_columns"),
         throttle_ratio=row["throttle_ratio"] or 1.0,
         throttle_until=row["throttle_until"].isoformat() if row["throttle_until"] else None,

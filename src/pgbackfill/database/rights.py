@@ -76,6 +76,8 @@ async def look(work: Connection, job: Job) -> Seen:
 
 async def judge(control: Connection, work: Connection, job: Job, seen: Seen) -> None:
     """The second half: names the GRANTs that are missing."""
+    if job.finalizes:
+        await _check_finalize(control, work, job)
     if not seen.refused:
         return
     login, said = seen.login, seen.refused[0][1]
@@ -87,6 +89,19 @@ async def judge(control: Connection, work: Connection, job: Job, seen: Seen) -> 
     if login["secured"]:
         said += f'; ALTER ROLE {login["name"]} BYPASSRLS, or enqueue with session_settings {{"row_security": "on"}}'
     raise JobFailed(f"the work login {login['name']} may not run the job: {said}")
+
+
+async def _check_finalize(control: Connection, work: Connection, job: Job) -> None:
+    """Hours later would be too late to learn that the work login may not touch the table's definition."""
+    kinds = await control.fetchval(load("rights")["finalize_kinds"], job.id)
+    if kinds:
+        async with catalog.rolled_back(work):
+            grants = await work.fetch(load("rights")["finalize"], job.relation, kinds)
+        if grants:
+            raise JobFailed(
+                f"the work login may not do what finalize asks for ({', '.join(kinds)});"
+                f" {'; '.join(row['statement'] for row in grants)}"
+            )
 
 
 async def _look(work: Connection, job: Job, relation: int) -> tuple[Walk | None, str | None]:

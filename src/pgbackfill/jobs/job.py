@@ -32,6 +32,8 @@ class Job:
     status: str = "running"
     desired_state: str = "run"
     prepared: bool = True
+    finalizes: bool = False
+    """Whether steps follow its last chunk."""
     kept_columns: tuple[str, ...] | None = None
     """What is kept of each changed row beside its key, for undo; None: nothing is."""
     throttle_ratio: float = 1.0

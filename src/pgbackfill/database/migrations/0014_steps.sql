@@ -94,6 +94,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
              AND NOT (kind IN ('analyze', 'vacuum') AND CASE WHEN current_setting('server_version_num')::int >= 170000
                       THEN has_table_privilege(c.oid, 'MAINTAIN') ELSE false END)
             THEN format('needs the owner of %s; GRANT %I TO %I', c.oid::regclass, pg_get_userbyid(c.relowner), current_user)
+        WHEN kind = 'create_index' AND NOT has_schema_privilege(c.relnamespace, 'CREATE')
+            THEN format('may make no index there; GRANT CREATE ON SCHEMA %s TO %I', c.relnamespace::regnamespace, current_user)
         WHEN kind = 'create_index' AND c.relkind = 'p'
             THEN 'cannot be built concurrently on a partitioned table; name the partitions, one job each'
         WHEN kind = 'create_index' AND EXISTS (

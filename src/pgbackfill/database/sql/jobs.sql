@@ -123,7 +123,7 @@ RETURNING id, name;
 SELECT id, name, table_name, operation, relation, key_columns, set_clause, from_clause, where_clause, statement,
        from_key, to_key, session_settings::text AS session_settings, options::text AS options, search_path, time_zone,
        status, desired_state, prepared_at IS NOT NULL AS prepared, throttle.ratio AS throttle_ratio,
-       throttle.ends_at AS throttle_until, kept_columns
+       throttle.ends_at AS throttle_until, kept_columns, finalize <> '[]' AS finalizes
   FROM pgbackfill.jobs
   LEFT JOIN LATERAL (SELECT t.ratio, t.ends_at FROM pgbackfill.throttles t
                       WHERE (t.job_id = jobs.id OR t.job_id IS NULL) AND t.ends_at > clock_timestamp()

@@ -57,3 +57,21 @@ WITH used (class, oid) AS (
 SELECT format('GRANT %s ON %s TO %I', string_agg(privilege, ', '), name, current_user) AS statement
   FROM object WHERE NOT granted
  GROUP BY rank, name ORDER BY rank, name;
+
+-- name: finalize_kinds
+-- The finalize steps of a job that need more than what its own SQL needs.
+SELECT array_agg(DISTINCT f.kind) FROM pgbackfill.jobs j CROSS JOIN LATERAL pgbackfill.finalize_steps(j.finalize) f
+ WHERE j.id = $1 AND f.kind <> 'sql';
+
+-- name: finalize
+-- The GRANTs without which the current user may not do the steps $2 to the table $1.
+SELECT format('GRANT %I TO %I', pg_get_userbyid(c.relowner), current_user) AS statement
+  FROM pg_class c
+ WHERE c.oid = $1 AND NOT pg_has_role(c.relowner, 'USAGE')
+   AND NOT ($2::text[] <@ ARRAY['analyze', 'vacuum']
+            AND CASE WHEN current_setting('server_version_num')::int >= 170000
+                     THEN has_table_privilege(c.oid, 'MAINTAIN') ELSE false END)
+ UNION ALL
+SELECT format('GRANT CREATE ON SCHEMA %s TO %I', c.relnamespace::regnamespace, current_user)
+  FROM pg_class c
+ WHERE c.oid = $1 AND 'create_index' = ANY ($2::text[]) AND NOT has_schema_privilege(c.relnamespace, 'CREATE');
