@@ -257,3 +257,31 @@ async def test_a_replica_that_may_not_read_the_table_is_left_for_the_primary(pai
     assert await field.drain(replica_dsns=[SecretStr(dsn)]) == 0
     (verified,) = await field.events("verified")
     assert (verified["rows"], verified["on"]) == (40, "primary")
+
+
+@pytest.mark.newest
+async def test_another_table_under_the_name_is_not_mistaken_for_the_walked_one(database: Any) -> None:
+    field = await Field.open(database, *USERS)
+    await field.enqueue(**LOWER, options={"verify": "check", "max_rows_per_s": 40})
+
+    async def some() -> Any:
+        return await field.value("SELECT (state->>'rows')::int > 0 FROM pgbackfill.steps WHERE status = 'open'")
+
+    async with field.daemon():
+        await eventually(some)
+        await field.execute("ALTER TABLE users RENAME TO old; CREATE TABLE users (LIKE old INCLUDING ALL)")
+        await field.execute("INSERT INTO users SELECT id, email, NULL FROM old")
+        await eventually(lambda: field.value("SELECT status = 'succeeded' FROM pgbackfill.jobs"))
+    (verified,) = await field.events("verified")
+    assert (verified["rows"], verified["mismatches"], verified["later"]) == (40, 0, 0)
+
+
+@pytest.mark.newest
+async def test_clauses_that_write_are_never_run_by_a_verification(database: Any) -> None:
+    field = await Field.open(
+        database, *USERS, "CREATE TABLE log (id bigint)",
+        "CREATE FUNCTION noted(id bigint) RETURNS boolean LANGUAGE sql AS 'INSERT INTO log VALUES (id) RETURNING true'",
+    )  # fmt: skip
+    await field.backfill(table_name="users", set_clause="n = n + 1", where_clause="n = 0 AND noted(id)", **CHECK)
+    (skipped,) = await field.events("verification_skipped")
+    assert skipped["reason"] == "its clauses write, which a look at the rows must not"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+import anyio
+
 from pgbackfill.database import steps
 from pgbackfill.database.queries import load
 from pgbackfill.database.steps import Guide, Step
@@ -59,9 +61,9 @@ async def run(step: Step, guide: Guide) -> None:
         if await control.fetchval(load("steps")["is_done"], step.id):
             return
     await _KINDS[step.kind](step, guide, await find(guide))
-    async with guide.control.use() as control:
-        if not await control.fetchval(load("steps")["is_done"], step.id):
-            await steps.end(control, step)
-    await guide.tell(
-        "finalized", step=step.kind, **{key: value for key, value in step.spec.items() if key in ("name", "column")}
-    )
+    facts = {key: value for key, value in step.spec.items() if key in ("name", "column")}
+    with anyio.CancelScope(shield=True):  # the job may be settled, and this task ended, as soon as the step is
+        async with guide.control.use() as control:
+            if not await control.fetchval(load("steps")["is_done"], step.id):
+                await steps.end(control, step)
+        await guide.tell("finalized", step=step.kind, **facts)

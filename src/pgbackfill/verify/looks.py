@@ -10,6 +10,7 @@ from typing import Any
 import asyncpg
 
 from pgbackfill.control.options import PacingOptions
+from pgbackfill.database.outcome import LeafMoved
 from pgbackfill.database.steps import Walked
 from pgbackfill.database.types import Connection
 from pgbackfill.jobs.failures import Failure, classify
@@ -31,9 +32,16 @@ class Looks:
         self._aside = aside
 
     async def page(
-        self, connection: Connection, change: Change, condition: str, lower: Lower | None, upper: KeyText, rows: int
+        self,
+        connection: Connection,
+        change: Change,
+        condition: str,
+        relation: int,
+        lower: Lower | None,
+        upper: KeyText,
+        rows: int,
     ) -> Page:
-        """The next `rows` rows at most."""
+        """The next `rows` rows at most. Raises LeafMoved where another table has the name of `relation` now."""
         async with self._reading(connection):
             boundary = change.boundary(lower, upper, rows)
             found = await connection.fetchrow(boundary.sql, *boundary.arguments)
@@ -46,6 +54,9 @@ class Looks:
                     return Page(None, 0, 0, [])
                 end, seen = tuple(last)[:-1], last[-1]
             later, keys = await self._wrong(connection, change, condition, lower, end)
+            # The statements before hold a lock on whatever has the name, so this is final.
+            if await connection.fetchval(f"SELECT {change.relation_oid}") != relation:
+                raise LeafMoved(change.relation)
         return Page(end, seen, later, keys)
 
     async def _wrong(

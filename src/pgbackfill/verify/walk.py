@@ -12,13 +12,14 @@ import structlog
 
 from pgbackfill.database import catalog, steps
 from pgbackfill.database.link import UNREACHABLE
+from pgbackfill.database.outcome import LeafMoved
 from pgbackfill.database.queries import load
 from pgbackfill.database.steps import Guide, Walked
 from pgbackfill.database.types import Connection
 from pgbackfill.keyset.key import Lower
 from pgbackfill.keyset.statement import Change
 
-from .criterion import criterion
+from .criterion import NotVerifiable, criterion
 from .looks import Looks, keys_as_json
 from .place import Place, choose
 from .tally import Page, Tally
@@ -59,9 +60,7 @@ class Pass:
         for walked in ranges:
             if walked.ordinal < tally.ordinal or (tally.cursor == walked.upper_key and walked.ordinal == tally.ordinal):
                 continue
-            found = await self._change(walked.relation)
-            while found is not None:
-                page = await self._page(looks, *found, walked, tally)
+            while (page := await self._page(looks, walked, tally)) is not None:
                 tally = tally.add(walked, page)
                 await self._keep(walked, page, tally, min(1.0, tally.rows / total))
                 if tally.cursor == walked.upper_key:
@@ -92,36 +91,44 @@ class Pass:
         return Looks(guide.job, guide.options, claim_xid, [tuple(row["key"]) for row in aside])
 
     async def _change(self, relation: int) -> tuple[Change, str] | None:
-        """What the table looks like, and which of its rows are wrong; None where it is gone."""
+        """What the table looks like, and which of its rows are wrong; None where it is no part of the walk any more."""
         if relation not in self._changes:
+            job = self._guide.job
             async with self._guide.work.use() as work:
-                change = await catalog.describe_change(work, self._guide.job, relation)
-                self._changes[relation] = (
-                    (change, await criterion(work, self._guide.job, change, relation)) if change is not None else None
-                )
+                found = None
+                if await catalog.belongs(work, relation, job.relation):
+                    change = await catalog.describe_change(work, job, relation)
+                    found = (change, await criterion(work, job, change, relation)) if change is not None else None
+            self._changes[relation] = found
         return self._changes[relation]
 
-    async def _page(self, looks: Looks, change: Change, condition: str, walked: Walked, tally: Tally) -> Page:
+    async def _page(self, looks: Looks, walked: Walked, tally: Tally) -> Page | None:
+        """The next page; None where the table has left the walked one, or was dropped."""
         if tally.ordinal == walked.ordinal and tally.cursor is not None:
             lower: Lower | None = Lower(tally.cursor, inclusive=False)
         else:
             lower = Lower(walked.lower_key, walked.lower_inclusive) if walked.lower_key else None
-        while True:
+        while (found := await self._change(walked.relation)) is not None:
             rows = await self._guide.permission()
             place = await self._where()
             began = perf_counter()
             try:
                 async with place.link.use() as connection:
-                    page = await looks.page(connection, change, condition, lower, walked.upper_key, rows)
+                    page = await looks.page(connection, *found, walked.relation, lower, walked.upper_key, rows)
+            except asyncpg.ReadOnlySQLTransactionError as error:
+                raise NotVerifiable("its clauses write, which a look at the rows must not") from error
+            except (LeafMoved, asyncpg.UndefinedTableError):
+                del self._changes[walked.relation]
             except (asyncpg.PostgresError, *UNREACHABLE) as error:
                 # Rows that a replica has to remove, a right that its login lacks: the primary answers, too.
                 if place.link is self._guide.work:
                     raise
                 log.warning("verification goes on on the primary", replica=place.name, reason=str(error))
                 self._place = Place("primary", self._guide.work)
-                continue
-            self._guide.spent(page.rows, perf_counter() - began)
-            return page
+            else:
+                self._guide.spent(page.rows, perf_counter() - began)
+                return page
+        return None
 
     async def _where(self) -> Place:
         if self._place is None:
