@@ -65,6 +65,9 @@ class Guide(Protocol):
     def spent(self, rows: int, seconds: float) -> None:
         """What the last piece of work has cost."""
 
+    async def worked(self) -> None:
+        """A statement has done its work: what kept it from it is over. Raises LeaseLost."""
+
     async def store(self, state: dict[str, Any], share: float | None) -> None:
         """Keeps where the step is, for whoever goes on with it. Raises LeaseLost."""
 

@@ -29,6 +29,7 @@ async def transaction(guide: Guide, relation: int, *, brief: bool) -> AsyncItera
             await work.execute(ddl.begin(guide.job, guide.options, brief=brief))
             yield work
             await work.execute("COMMIT")
+            await guide.worked()
         except asyncpg.PostgresError as error:
             if classify(error.sqlstate) is not Failure.LOCKED:
                 raise
@@ -70,6 +71,7 @@ async def alone(guide: Guide, statement: str, view: str | None = None) -> None:
         group.cancel_scope.cancel()
     if failure is not None:
         raise failure
+    await guide.worked()
 
 
 async def _watch(guide: Guide, pid: int, view: str) -> None:

@@ -62,6 +62,9 @@ class _Alone:
         sample = ChunkSample(Outcome.COMMITTED, rows, rows, 0, 0, seconds)
         self._controller.finished(sample, now=anyio.current_time())
 
+    async def worked(self) -> None:
+        """There are no holds to end."""
+
     async def store(self, state: dict[str, Any], share: float | None) -> None:
         """Nobody goes on with it."""
 

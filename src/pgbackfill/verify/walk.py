@@ -127,6 +127,7 @@ class Pass:
                 self._place = Place("primary", self._guide.work)
             else:
                 self._guide.spent(page.rows, perf_counter() - began)
+                await self._guide.worked()
                 return page
         return None
 

@@ -51,6 +51,8 @@ class StepRun:
         self._touched = context.now()
         self._again_s = AGAIN_FIRST_S
         self._reason: str | None = None
+        self._in_trouble = False
+        """Whether the last attempt failed: waiting for it is over at the next one, but only work shows that its cause is."""
         self._replicas = [self._replica(dsn.get_secret_value()) for dsn in context.settings.replica_dsns]
 
     def update(self, job: Job | None) -> None:
@@ -115,8 +117,8 @@ class StepRun:
             self._controller.throttle(min(self.job.throttle_ratio, self._context.throttle.ratio))
             decision = self._controller.next(now=self._context.now())
             if reason is None and isinstance(decision, RunChunk):
-                await self._show(None)
-                self._again_s = AGAIN_FIRST_S
+                if not self._in_trouble:
+                    await self._show(None)
                 return decision.rows
             reason = reason or getattr(decision, "reason", None)
             if reason is not None:
@@ -127,6 +129,11 @@ class StepRun:
         """What the last piece of work has cost."""
         sample = ChunkSample(Outcome.COMMITTED, rows, rows, 0, 0, seconds)
         self._controller.finished(sample, now=self._context.now())
+
+    async def worked(self) -> None:
+        """What kept a statement from its work is over. Raises LeaseLost."""
+        self._in_trouble, self._again_s = False, AGAIN_FIRST_S
+        await self._show(None)
 
     async def store(self, state: dict[str, Any], share: float | None) -> None:
         """Keeps where the step is. Raises LeaseLost."""
@@ -148,6 +155,7 @@ class StepRun:
 
     async def _wait(self, reason: str) -> None:
         """Until the next attempt, longer each time; with jitter, so that two parties do not meet again in step."""
+        self._in_trouble = True
         try:
             await self._show(reason)
         except Exception as another:

@@ -22,7 +22,7 @@ ON CONFLICT (job_id, cause) DO NOTHING;
 INSERT INTO pgbackfill.notifications (job_id, kind, cause, at, reason)
 SELECT j.id, 'held', 'held since ' || extract(epoch FROM p.hold_since), p.hold_since, p.hold_reason
   FROM pgbackfill.jobs AS j JOIN pgbackfill.progress AS p ON p.name = j.name
- WHERE j.status = 'running' AND p.hold_since < clock_timestamp() - make_interval(secs => $1)
+ WHERE j.status IN ('running', 'verifying') AND p.hold_since < clock_timestamp() - make_interval(secs => $1)
    AND p.hold_reason NOT LIKE 'paused by %'
    AND NOT EXISTS (SELECT FROM pgbackfill.notifications AS n
                     WHERE n.job_id = j.id AND n.cause = 'held since ' || extract(epoch FROM p.hold_since))

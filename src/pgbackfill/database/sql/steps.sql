@@ -17,8 +17,7 @@ RETURNING s.id, s.job_id, s.ordinal, s.kind, s.spec::text AS spec, s.state::text
 -- name: store_step
 -- How far it is; renews the lease. No row: the lease is lost.
 UPDATE pgbackfill.steps
-   SET state = $4::text::jsonb, share = $5, lease_until = clock_timestamp() + make_interval(secs => $6),
-       hold_reason = NULL, hold_since = NULL
+   SET state = $4::text::jsonb, share = $5, lease_until = clock_timestamp() + make_interval(secs => $6)
  WHERE id = $1 AND epoch = $2 AND token_hash = sha256($3) AND status = 'open'
 RETURNING id;
 

@@ -36,6 +36,7 @@ function facts(job) {
   return [
     `${count(job.rows_scanned)}${estimated} rows`,
     running && !job.hold_reason ? `${count(job.rows_per_second)} rows/s` : null,
+    job.step ? `${job.step.replaceAll("_", " ")} ${Math.floor(job.step_percent ?? 0)} %` : null,
     left(job),
     job.rows_quarantined ? `${count(job.rows_quarantined)} quarantined` : null,
     job.finished_at ? `ended ${moment(job.finished_at)}` : null,
@@ -47,7 +48,7 @@ function remarks(job) {
   const lines = [];
   const held = age(job.hold_since);
   if (job.hold_reason && !FINISHED.includes(job.status)) {
-    const verb = job.status === "running" ? "held" : job.status === "paused" ? "paused itself" : "waits";
+    const verb = ["running", "verifying"].includes(job.status) ? "held" : job.status === "paused" ? "paused itself" : "waits";
     lines.push(el("p", { class: "remark held" }, `${verb}${held === null ? "" : ` for ${duration(held)}`}: ${job.hold_reason}`));
   }
   const wanted = { pause: "paused", cancel: "cancelled" }[job.desired_state];
