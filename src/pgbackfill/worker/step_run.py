@@ -52,7 +52,7 @@ class StepRun:
         self._again_s = AGAIN_FIRST_S
         self._reason: str | None = None
         self._in_trouble = False
-        """Whether the last attempt failed: waiting for it is over at the next one, but only work shows that its cause is."""
+        """Whether the last attempt failed: another one does not show that its cause is over, only work does."""
         self._replicas = [self._replica(dsn.get_secret_value()) for dsn in context.settings.replica_dsns]
 
     def update(self, job: Job | None) -> None:
