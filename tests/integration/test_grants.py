@@ -172,6 +172,7 @@ async def test_every_function_has_a_search_path_of_its_own_but_those_that_need_t
         SELECT proname FROM pg_proc
         WHERE pronamespace = 'pgbackfill'::regnamespace AND prosqlbody IS NULL
           AND NOT coalesce(proconfig::text, '') ~ 'search_path='
+        ORDER BY proname
         """
     )
-    assert [row["proname"] for row in open_path] == ["jobs_before_insert"]
+    assert [row["proname"] for row in open_path] == ["jobs_before_insert", "undo"]

@@ -12,6 +12,7 @@ PROGRESS_COLUMNS = [
     "name", "status", "desired_state", "percent", "rows_scanned", "rows_changed", "rows_estimated",
     "rows_quarantined", "rows_per_second", "chunk_rows", "chunk_ms", "sleep_ms", "eta_low", "eta_high", "hold_reason",
     "hold_since", "worker", "started_at", "finished_at", "throttle_ratio", "throttle_until", "pause_until",
+    "step", "step_percent",
 ]  # fmt: skip
 
 

@@ -193,9 +193,10 @@ class StepRun:
 
     async def _fail(self, error: str) -> None:
         said = f"step {self._step.ordinal} ({self._step.kind}): {error}" if self._step.ordinal else error
-        async with self.control.use() as control:
-            await steps.fail(control, self._step)
+        # Together: a job whose steps are all at an end would be taken for a success in between.
+        async with self.control.use() as control, control.transaction():
             await jobs.fail(control, self.job.id, said)
+            await steps.fail(control, self._step)
         self._log.error("job failed", error=said)
 
     async def _give_back(self) -> None:

@@ -10,7 +10,7 @@ SELECT j.id
         AND NOT EXISTS (SELECT FROM pgbackfill.ranges r WHERE r.job_id = j.id AND r.status = 'open'))
     OR j.status = 'verifying'
    AND (j.desired_state <> 'run'
-        OR NOT EXISTS (SELECT FROM pgbackfill.steps s WHERE s.job_id = j.id AND s.status = 'open'))
+        OR NOT EXISTS (SELECT FROM pgbackfill.steps s WHERE s.job_id = j.id AND s.status IN ('open', 'failed')))
  ORDER BY j.id;
 
 -- name: lock_to_settle
@@ -25,7 +25,7 @@ SELECT j.id FROM pgbackfill.jobs j WHERE j.id = ANY($1::text[]::bigint[]) ORDER 
 WITH ready AS (
     SELECT j.id, wanted.verify,
            CASE WHEN j.status = 'verifying'
-                     AND NOT EXISTS (SELECT FROM pgbackfill.steps s WHERE s.job_id = j.id AND s.status = 'open')
+                     AND NOT EXISTS (SELECT FROM pgbackfill.steps s WHERE s.job_id = j.id AND s.status IN ('open', 'failed'))
                     THEN 'succeeded'
                 WHEN j.status = 'running'
                      AND NOT EXISTS (SELECT FROM pgbackfill.ranges r WHERE r.job_id = j.id AND r.status = 'open')

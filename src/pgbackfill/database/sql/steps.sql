@@ -86,8 +86,8 @@ SELECT r.ordinal, r.relation, r.lower_key, r.lower_inclusive, r.upper_key, great
 SELECT claim_xid::text::bigint FROM pgbackfill.jobs WHERE id = $1;
 
 -- name: wal_position
--- Flushed, and with it every chunk: the job's change of status was a commit that waited for the disk.
-SELECT (pg_current_wal_flush_lsn() - '0/0'::pg_lsn)::bigint;
+-- Inserted, not flushed: neither chunks nor, where the server has it so, any other commit has waited for the disk.
+SELECT (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::bigint;
 
 -- name: quarantined_keys
 SELECT key FROM pgbackfill.quarantine WHERE job_id = $1;
