@@ -45,15 +45,16 @@ async def test_a_verification_goes_on_where_a_killed_daemon_stood(site: Any) -> 
     assert await second.ended() == 0
     assert (await second.logged("step begun"))["epoch"] == 2
     assert (await second.logged("verified"))["rows"] == 20_000
-    done = await site.cli("verify", "job")
-    assert (done.returncode, done.stdout) == (0, "job: 0 mismatches in 20,000 rows on primary.\n")
     sampled = await site.cli("verify", "job", "--sample", "50%", "--json")
     facts = json.loads(sampled.stdout)
     assert (facts["mismatches"], facts["sample_percent"], facts["rows"] < 20_000) == (0, 50, True)
     # Old rows that are wrong are the job's; this one was written since.
     await site.connection.execute("UPDATE users SET note = '' WHERE id = 3")
     done = await site.cli("verify", "job")
-    assert done.stdout.endswith("on primary; 1 more were born or written since the job began.\n")
+    assert (done.returncode, done.stdout) == (
+        0,
+        "job: 0 mismatches in 20,000 rows on primary; 1 more were born or written since the job began.\n",
+    )
 
 
 @pytest.mark.parametrize(
@@ -97,8 +98,6 @@ async def test_undo_by_command(site: Any) -> None:
     await site.table("users", 1000)
     done = await site.cli("enqueue", "job", "users", "--set", "n = n + 1", "--keep-old", "--finalize", '["analyze"]')
     assert done.returncode == 0, done.stderr
-    refused = await site.cli("undo", "job")
-    assert (refused.returncode, "cancel it first" in refused.stderr) == (2, True)
     assert await site.daemon("--drain").ended() == 0
     done = await site.cli("undo", "job")
     assert done.stdout == "Enqueued job.undo; `pgbackfill status job.undo` shows it.\n"
