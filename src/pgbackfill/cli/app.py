@@ -8,7 +8,19 @@ from typing import Annotated
 import typer
 
 from pgbackfill import __version__
-from pgbackfill.cli import control, demo, enqueue, migrate, quarantine, run, simulate, status, watch
+from pgbackfill.cli import (
+    control,
+    demo,
+    enqueue,
+    migrate,
+    quarantine,
+    run,
+    shadow,
+    simulate,
+    status,
+    sync_trigger,
+    watch,
+)
 from pgbackfill.cli.common import Common, Config, Database
 
 app = typer.Typer(
@@ -50,5 +62,7 @@ app.command("cancel")(control.cancel)
 app.command("retry")(control.retry)
 app.command("throttle")(control.throttle)
 app.add_typer(quarantine.app, name="quarantine")
+app.add_typer(sync_trigger.app, name="sync-trigger")
+app.add_typer(shadow.app, name="shadow")
 app.command("demo")(demo.demo)
 app.command("simulate")(simulate.simulate)

@@ -58,6 +58,7 @@ async def describe_change(connection: Connection, job: Job, relation: int) -> Ch
         if table is None:
             return None
         key = await connection.fetch(load("catalog")["key_columns"], relation, list(job.key_columns))
+        copy = await connection.fetchrow(load("catalog")["copy"], relation, job.target_relation)
     return Change(
         job=job.name,
         operation=job.operation,
@@ -69,6 +70,8 @@ async def describe_change(connection: Connection, job: Job, relation: int) -> Ch
         statement=job.statement,
         only_index=table["indexes"] == 1,
         partition_of=job.relation if relation != job.relation else None,
+        target=copy["target"] if copy is not None else None,
+        columns=tuple(copy["columns"]) if copy is not None else (),
         where_stands_alone=await _where_stands_alone(connection, job, table["nspname"], table["relname"]),
     )
 
@@ -113,6 +116,8 @@ async def choose_form(connection: Connection, job: Job, change: Change, relation
     """
     if job.operation == "statement" or job.from_clause is not None:
         return Form.JOINED
+    if job.operation == "copy":
+        return Form.RANGE
     head = (
         f"UPDATE ONLY {change.relation} AS t SET {job.set_clause}\n"
         if job.operation == "update"

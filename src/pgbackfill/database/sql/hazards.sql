@@ -11,7 +11,7 @@ WITH tables AS (
                                 CASE WHEN t.tgtype & 1 = 1 THEN 'changed row' ELSE 'chunk' END)
       FROM pg_trigger t JOIN tables c ON c.oid = t.tgrelid
      WHERE NOT t.tgisinternal AND t.tgenabled IN ('O', 'A') AND ($2 = 'statement' OR t.tgtype &
-           CASE $2 WHEN 'delete' THEN 8 ELSE 16 END > 0)
+           CASE $2 WHEN 'delete' THEN 8 WHEN 'copy' THEN 0 ELSE 16 END > 0)
     UNION ALL
     SELECT 2, 'foreign_key', format('%s of %s %s for each deleted row%s', quote_ident(f.conname), f.conrelid::regclass,
                CASE f.confdeltype WHEN 'c' THEN 'deletes rows' WHEN 'n' THEN 'sets columns to NULL'
