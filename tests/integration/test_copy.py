@@ -73,7 +73,7 @@ async def test_a_row_that_collides_with_another_key_is_set_aside_and_named(datab
 
 
 async def test_a_row_that_is_being_deleted_does_not_come_back(database: Any) -> None:
-    """Between the snapshot of a chunk and its INSERT the delete commits, and its trigger finds nothing to delete yet."""
+    """Its delete commits between the snapshot of a chunk and the INSERT; its trigger finds nothing to delete yet."""
     field = await Field.open(
         database,
         ORDERS,
