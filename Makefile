@@ -5,7 +5,7 @@ VENV := .venv
 BIN  := $(VENV)/bin
 PYTEST_FLAGS ?= -n 2
 
-.PHONY: help demo test check format test-system test-docker generated bench constraints clean
+.PHONY: help demo test check format test-system test-docker shadow-rounds generated bench constraints clean
 
 help:
 	@echo "make demo         watch a backfill pace itself on an embedded Postgres and its replica"
@@ -13,6 +13,7 @@ help:
 	@echo "make check        lint, formatting, types, import contracts"
 	@echo "make test-system  tests that need Debian's Postgres 15, PgBouncer, Prometheus and Chromium"
 	@echo "make test-docker  tests that build the image and run docker-compose.yml (needs a Docker engine with Compose)"
+	@echo "make shadow-rounds replace a table 200 times under traffic, and kill its commands after every statement (minutes)"
 	@echo "make generated    write Grafana's dashboards and the PrometheusRule anew"
 	@echo "make bench        throughput, scaling, reaction, lanes and the race, side by side (hours; BENCH_FLAGS=--quick for a minute each)"
 	@echo "make format       rewrite the code as make check wants it"
@@ -40,6 +41,9 @@ test-system: $(VENV)/.dev
 
 test-docker: $(VENV)/.dev
 	$(BIN)/pytest tests/docker
+
+shadow-rounds: $(VENV)/.dev
+	PGBACKFILL_SHADOW_ROUNDS=200 PGBACKFILL_SHADOW_KILL_EVERY=1 $(BIN)/pytest -n 2 tests/integration/test_shadow_rounds.py
 
 generated: $(VENV)/.dev
 	$(BIN)/python -m deploy.grafana.generate

@@ -119,8 +119,8 @@ def test_nothing_heavy_is_imported_at_the_start() -> None:
 
 
 def test_options_are_read_as_json_has_them() -> None:
-    pairs = ["chunk_max_rows=500", "lag_soft_s=0.5", "synchronous_commit=off", "max_rows_per_s=null"]
-    assert pairs("--option", pairs, literal=True) == {
+    given = ["chunk_max_rows=500", "lag_soft_s=0.5", "synchronous_commit=off", "max_rows_per_s=null"]
+    assert pairs("--option", given, literal=True) == {
         "chunk_max_rows": 500,
         "lag_soft_s": 0.5,
         "synchronous_commit": "off",
