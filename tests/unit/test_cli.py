@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from pgbackfill import __version__
+from pgbackfill.cli.enqueue import pairs
 
 NOBODY_LISTENS = "postgres://app:hunter2222@127.0.0.1:1/shop"
 
