@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import asyncpg
 
-from pgbackfill.database.bounded import Patience, locked
+from pgbackfill.database.bounded import NOT_NOW, Patience, locked
 from pgbackfill.database.catalog import rolled_back
 from pgbackfill.database.failures import first_line
 from pgbackfill.database.queries import load
@@ -117,7 +117,16 @@ async def _swap(connection: Connection, shadow: Shadow, patience: Patience, stag
 
 async def _run(connection: Connection, statements: Sequence[str]) -> None:
     for statement in statements:
-        await connection.execute(statement)
+        try:
+            await connection.execute(statement)
+        except NOT_NOW:
+            raise
+        except asyncpg.PostgresError as error:
+            words = " ".join(statement.split()[:8])
+            raise UsageError(
+                f"Nothing was exchanged, because the other table cannot have this: {words} …: {first_line(error)}; "
+                "drop it before the cutover, and create it afterwards as the new table needs it."
+            ) from error
 
 
 async def _exchange_names(connection: Connection, leaving: int, arriving: int) -> None:

@@ -19,7 +19,7 @@ INSERT INTO customers SELECT i, 'c' || i FROM generate_series(1, 9) AS i;
 CREATE TABLE orders (
     id serial PRIMARY KEY,
     number bigint GENERATED ALWAYS AS IDENTITY,
-    parent int REFERENCES orders,
+    parent int REFERENCES orders ON DELETE SET NULL,
     customer int NOT NULL REFERENCES customers ON DELETE CASCADE,
     code text UNIQUE,
     total numeric(10, 2) NOT NULL DEFAULT 0 CHECK (total >= 0),
@@ -29,7 +29,7 @@ CREATE TABLE orders (
 COMMENT ON TABLE orders IS 'what people bought';
 CREATE INDEX orders_customer ON orders (customer) WHERE total > 10;
 CREATE TABLE items (id int PRIMARY KEY, "order" int CONSTRAINT items_order REFERENCES orders ON DELETE CASCADE);
-CREATE VIEW big_orders WITH (security_barrier) AS SELECT id, code, total FROM orders WHERE total > 10;
+CREATE VIEW big_orders WITH (security_barrier) AS SELECT code, total FROM orders WHERE total > 10;
 CREATE VIEW biggest AS SELECT max(total) AS total FROM big_orders;
 CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.touched := NEW.touched + 1; RETURN NEW; END $$;
 CREATE TRIGGER touch BEFORE UPDATE ON orders FOR EACH ROW EXECUTE FUNCTION touch();
