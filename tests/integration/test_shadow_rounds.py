@@ -28,7 +28,7 @@ from pgbackfill.shadow import make, remove, state, swap
 from pgbackfill.shadow.state import Stage
 
 ROUNDS = int(os.environ.get("PGBACKFILL_SHADOW_ROUNDS", "5"))
-KILL_EVERY = int(os.environ.get("PGBACKFILL_SHADOW_KILL_EVERY", "9"))
+KILL_EVERY = int(os.environ.get("PGBACKFILL_SHADOW_KILL_EVERY", "15"))
 """Statements between two places at which a command is killed."""
 
 LARGEST = 60
