@@ -56,6 +56,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.reaction $(BENCH_FLAGS)
 	$(BIN)/python -m benchmarks.lanes $(BENCH_FLAGS)
 	$(BIN)/python -m benchmarks.race $(BENCH_FLAGS)
+	$(BIN)/python -m benchmarks.shadow $(BENCH_FLAGS)
 
 # Without addresses, so that it serves every mirror.
 constraints:

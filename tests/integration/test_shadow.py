@@ -239,6 +239,7 @@ UNFIT: list[tuple[dict[str, Any], str]] = [
     ({"target": "fires"}, "has the trigger t"),
     ({"table": "parted"}, "is partitioned; make the new table yourself"),
     ({"key": ["n"]}, "key_columns"),
+    ({"name": "Big"}, "The name 'Big' must be 1 to 100 of a-z"),
 ]
 
 
@@ -298,6 +299,36 @@ async def test_a_row_that_does_not_fit_the_new_table_stops_the_cutover_not_the_c
     assert await field.drain() == 0
     await shadows.cutover(field)
     assert await field.rows("SELECT * FROM orders ORDER BY id") == [(1, 1), (2, 7)]
+
+
+async def test_the_owner_needs_no_superuser_and_policies_hold_for_the_application_alone(database: Any) -> None:
+    field = await Field.open(database)
+    owner, application = await database.login("pgbackfill_enqueuer"), await database.login()
+    mine, theirs = await database.connect(owner), await database.connect(application)
+    await field.execute(f"CREATE SCHEMA shop AUTHORIZATION {await mine.fetchval('SELECT current_user')}")
+    await mine.execute(
+        f"""SET search_path TO shop; CREATE TABLE orders (id serial PRIMARY KEY, n int);
+            INSERT INTO orders (n) SELECT i FROM generate_series(1, 20) AS i;
+            ALTER TABLE orders ENABLE ROW LEVEL SECURITY; CREATE POLICY small ON orders USING (n < 100);
+            GRANT USAGE ON SCHEMA shop TO {await theirs.fetchval("SELECT current_user")};
+            GRANT SELECT, INSERT, UPDATE, DELETE ON orders TO {await theirs.fetchval("SELECT current_user")};
+            GRANT USAGE ON SEQUENCE orders_id_seq TO {await theirs.fetchval("SELECT current_user")}"""
+    )
+    as_owner = Field(database, mine)
+    shadow = await shadows.created(as_owner, alters=["ALTER COLUMN n TYPE bigint"])
+    writes = """INSERT INTO shop.orders (n) VALUES (1); UPDATE shop.orders SET n = n + 1 WHERE id % 2 = 0;
+                DELETE FROM shop.orders WHERE id = (SELECT max(id) FROM shop.orders)"""
+    await theirs.execute(writes)
+    assert await field.drain() == 0, await field.error(shadow.job_name or "")
+    await shadows.cutover(as_owner)
+    await theirs.execute(writes)
+    assert (await shadows.same(as_owner)).same
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await theirs.execute("INSERT INTO shop.orders (n) VALUES (500)")
+    await shadows.rollback(as_owner)
+    await theirs.execute(writes)
+    assert (await shadows.same(as_owner)).same
+    await remove.abort(mine, await shadows.now(as_owner), shadows.PATIENCE)
 
 
 @pytest.mark.newest

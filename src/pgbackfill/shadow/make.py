@@ -6,6 +6,7 @@ Three transactions, each whole; run again, it goes on from where it stopped.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,6 +27,8 @@ WRITERS_WAIT = "SHARE ROW EXCLUSIVE"
 """What CREATE TRIGGER and ADD FOREIGN KEY take: readers go on."""
 
 NAME_BYTES = 63
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,99}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,8 @@ async def _begun(connection: Connection, wanted: Wanted) -> Shadow | None:
 
 
 async def _make(connection: Connection, wanted: Wanted, patience: Patience) -> Shadow:
+    if not _NAME.fullmatch(wanted.name):
+        raise UsageError(f"The name {wanted.name[:100]!r} must be 1 to 100 of a-z, 0-9, _, . and -, as a job's is.")
     if wanted.target is not None and wanted.alters:
         raise UsageError("Give either --alter or --target, a new table that is made already.")
     sql = load("shadow")
