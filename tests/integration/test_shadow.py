@@ -208,18 +208,23 @@ async def test_what_came_to_hang_on_the_table_meanwhile_stops_the_cutover(databa
     await field.execute("CREATE MATERIALIZED VIEW m AS SELECT id FROM orders")
     with pytest.raises(PgbackfillError, match=r"materialized view public\.m"):
         await shadows.cutover(field)
-    await field.execute("DROP MATERIALIZED VIEW m; ALTER TABLE orders_shadow ADD COLUMN must int NOT NULL DEFAULT 1")
+    await field.execute("DROP MATERIALIZED VIEW m; ALTER TABLE orders_shadow ADD COLUMN more int NOT NULL DEFAULT 1")
     await field.execute("ALTER TABLE orders_shadow DISABLE TRIGGER USER; UPDATE orders_shadow SET n = 7")
     with pytest.raises(
         PgbackfillError, match=r"public.orders and orders_shadow differ \(1 and 1 rows; first keys: 1\)"
     ):
         await shadows.cutover(field)
-    await field.execute("UPDATE orders_shadow SET n = 1; ALTER TABLE orders ADD COLUMN late int NOT NULL DEFAULT 1")
-    await field.execute("ALTER TABLE orders ALTER late DROP DEFAULT")
-    with pytest.raises(PgbackfillError, match=r"no late: DROP NOT NULL there, or cut over with --no-way-back"):
+    await field.execute("UPDATE orders_shadow SET n = 1; ALTER TABLE orders ADD COLUMN late int")
+    with pytest.raises(PgbackfillError, match=r"changed since `create`, so nobody kept them in step: late; abort"):
+        await shadows.cutover(field)
+    await remove.abort(field.connection, await shadows.now(field), shadows.PATIENCE)
+    await field.execute("ALTER TABLE orders ALTER n SET NOT NULL")
+    await shadows.created(field, alters=["DROP COLUMN n"])
+    assert await field.drain() == 0
+    with pytest.raises(PgbackfillError, match=r"no n: DROP NOT NULL there, or cut over with --no-way-back"):
         await shadows.cutover(field)
     await shadows.cutover(field, way_back=False)
-    await field.execute("INSERT INTO orders VALUES (2, 2)")
+    await field.execute("INSERT INTO orders VALUES (2)")
     assert await field.rows("SELECT id FROM orders_old") == [(1,)]
     with pytest.raises(PgbackfillError, match="without a way back"):
         await shadows.rollback(field)

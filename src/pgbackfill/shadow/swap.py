@@ -33,6 +33,7 @@ async def cutover(connection: Connection, shadow: Shadow, patience: Patience, *,
         return shadow
     await verify.copied(connection, shadow)
     await objections(connection, shadow.label, shadow.source)  # before a comparison that may take hours
+    await _check_columns(connection, shadow)
     if way_back:
         await _check_way_back(connection, shadow)
     if shadow.verified_at is None:
@@ -64,6 +65,15 @@ def different(shadow: Shadow, found: verify.Comparison) -> str:
     )
 
 
+async def _check_columns(connection: Connection, shadow: Shadow) -> None:
+    drift = [row["name"] for row in await connection.fetch(load("shadow")["drift"], shadow.id)]
+    if drift:
+        raise UsageError(
+            f"Columns of {shadow.label} or its shadow changed since `create`, so nobody kept them in step: "
+            f"{', '.join(drift)}; abort, and create the shadow again."
+        )
+
+
 async def _check_way_back(connection: Connection, shadow: Shadow) -> None:
     async with rolled_back(connection):
         unfilled = await connection.fetch(load("shadow")["unfilled"], shadow.target, shadow.source)
@@ -91,6 +101,8 @@ async def _swap(connection: Connection, shadow: Shadow, patience: Patience, stag
         found = await connection.fetch(sql["objections"], leaving)
         if found:
             raise UsageError(f"{now.label} cannot be replaced: {found[0]['objection']}.")
+        if forward:
+            await _check_columns(connection, now)
         arrive = [row["statement"] for row in await connection.fetch(sql["arrive"], leaving, arriving)]
         rights = [row["statement"] for row in await connection.fetch(sql["rights"], leaving, arriving)]
         await _run(connection, [row["statement"] for row in await connection.fetch(sql["leave"], leaving, arriving)])

@@ -11,6 +11,8 @@ CREATE TABLE pgbackfill.shadows (
     source      oid NOT NULL,           -- the old table
     target      oid NOT NULL,           -- the new one
     key_columns text[] NOT NULL,
+    columns     text[] NOT NULL,        -- of the old table when the triggers were made
+    followed    text[] NOT NULL,        -- those that the new table had as well
     own_target  boolean NOT NULL,       -- pgbackfill made the new table, so abort drops it
     way_back    boolean NOT NULL DEFAULT true, -- after the cutover the old table follows the new one
     job_name    text,                   -- the copy

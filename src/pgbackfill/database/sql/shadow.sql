@@ -10,8 +10,18 @@ SELECT * FROM pgbackfill.shadows WHERE id = $1 FOR UPDATE;
 
 -- name: insert
 INSERT INTO pgbackfill.shadows (name, stage, schema_name, table_name, shadow_name, old_name, source, target, key_columns,
-    own_target)
-VALUES ($1, 'made', $2, $3, $4, $5, $6, $7, $8, $9) RETURNING id;
+    own_target, columns, followed)
+VALUES ($1, 'made', $2, $3, $4, $5, $6, $7, $8, $9, pgbackfill.copied_columns($6, $6), pgbackfill.copied_columns($6, $7))
+RETURNING id;
+
+-- name: drift
+-- Columns that came, went or were renamed since: the triggers know nothing of them.
+SELECT DISTINCT changed.name FROM pgbackfill.shadows AS s, LATERAL (
+    VALUES (s.columns, pgbackfill.copied_columns(s.source, s.source)), (s.followed, pgbackfill.copied_columns(s.source, s.target))
+) AS pair (before, now), LATERAL (
+    (SELECT unnest(pair.before) EXCEPT SELECT unnest(pair.now)) UNION (SELECT unnest(pair.now) EXCEPT SELECT unnest(pair.before))
+) AS changed (name)
+ WHERE s.id = $1 ORDER BY changed.name;
 
 -- name: move
 UPDATE pgbackfill.shadows SET stage = $2, changed_at = clock_timestamp() WHERE id = $1;
