@@ -58,7 +58,9 @@ async def describe_change(connection: Connection, job: Job, relation: int) -> Ch
         if table is None:
             return None
         key = await connection.fetch(load("catalog")["key_columns"], relation, list(job.key_columns))
-        copy = await connection.fetchrow(load("catalog")["copy"], relation, job.target_relation)
+        copy = None
+        if job.target_relation is not None:
+            copy = await connection.fetchrow(load("catalog")["copy"], relation, job.target_relation)
     return Change(
         job=job.name,
         operation=job.operation,

@@ -119,10 +119,10 @@
 -- []
 
 -- sampled keys
-/* pgbackfill job=users-new */ SELECT k.k0::text, k.rank, k.seen FROM (SELECT t."id" AS k0, row_number() OVER (ORDER BY t."id") AS rank, count(*) OVER () AS seen FROM ONLY "public"."users" AS t TABLESAMPLE SYSTEM (0.1250000000) WHERE (t."id") >= (CAST($1::text AS bigint)) AND (t."id") <= (CAST($2::text AS bigint))) AS k WHERE k.rank % greatest(k.seen / 1024, 1) = 0 ORDER BY k.rank
+/* pgbackfill job=users-new */ SELECT percentile_disc(ARRAY(SELECT i / 1024::float8 FROM generate_series(1, 1024) AS i)) WITHIN GROUP (ORDER BY t."id")::text[] AS keys, count(*) AS seen FROM ONLY "public"."users" AS t TABLESAMPLE SYSTEM (0.1250000000) WHERE (t."id") >= (CAST($1::text AS bigint)) AND (t."id") <= (CAST($2::text AS bigint))
 -- ['7', '99']
 
 -- sampled keys of the whole walk
-/* pgbackfill job=users-new */ SELECT k.k0::text, k.rank, k.seen FROM (SELECT t."id" AS k0, row_number() OVER (ORDER BY t."id") AS rank, count(*) OVER () AS seen FROM ONLY "public"."users" AS t WHERE (t."id") <= (CAST($1::text AS bigint))) AS k WHERE k.rank % greatest(k.seen / 1024, 1) = 0 ORDER BY k.rank
+/* pgbackfill job=users-new */ SELECT percentile_disc(ARRAY(SELECT i / 1024::float8 FROM generate_series(1, 1024) AS i)) WITHIN GROUP (ORDER BY t."id")::text[] AS keys, count(*) AS seen FROM ONLY "public"."users" AS t WHERE (t."id") <= (CAST($1::text AS bigint))
 -- ['99']
 
