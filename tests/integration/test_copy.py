@@ -121,3 +121,12 @@ async def test_the_work_login_is_told_what_it_needs(database: Any) -> None:
     await field.execute("SELECT pgbackfill.retry('job')")
     assert await field.drain(work_dsn=dsn) == 0, await field.error()
     assert await field.value("SELECT count(*) FROM orders_new") == 40
+
+
+@pytest.mark.newest
+async def test_a_job_whose_target_was_dropped_fails_with_a_sentence(database: Any) -> None:
+    field = await Field.open(database, ORDERS)
+    await field.enqueue(**COPY)
+    await field.execute("DROP TABLE orders_new")
+    assert await field.drain() == 1
+    assert await field.error() == "the table that job copies to was dropped; enqueue it again"

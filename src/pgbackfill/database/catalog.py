@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import asyncpg
 
+from pgbackfill.errors import JobFailed
 from pgbackfill.jobs.failures import PASSING, classify
 from pgbackfill.jobs.job import Job
 from pgbackfill.keyset import session
@@ -119,6 +120,8 @@ async def choose_form(connection: Connection, job: Job, change: Change, relation
     if job.operation == "statement" or job.from_clause is not None:
         return Form.JOINED
     if job.operation == "copy":
+        if change.target is None:
+            raise JobFailed(f"the table that {job.name} copies to was dropped; enqueue it again")
         return Form.RANGE
     head = (
         f"UPDATE ONLY {change.relation} AS t SET {job.set_clause}\n"

@@ -10,7 +10,7 @@ from pgbackfill.shadow.state import Shadow
 
 from .field import Field
 
-PATIENCE = Patience(lock_timeout_ms=100, total_s=20)
+PATIENCE = Patience(lock_timeout_ms=100, total_s=120)
 
 RICH = """
 CREATE ROLE reader NOLOGIN;
