@@ -5,7 +5,7 @@ VENV := .venv
 BIN  := $(VENV)/bin
 PYTEST_FLAGS ?= -n 2
 
-.PHONY: help demo test check format docs test-system test-docker fuzz writers poison soak chaos generated bench constraints clean
+.PHONY: help demo test check format docs test-system test-docker fuzz writers poison soak shadow-rounds chaos generated bench constraints clean
 
 help:
 	@echo "make demo         watch a backfill pace itself on an embedded Postgres and its replica"
@@ -17,6 +17,7 @@ help:
 	@echo "make writers      foreground writers on the rows of a backfill, direct and through PgBouncer (three minutes)"
 	@echo "make poison       1,000 rows among 1,000,000 that cannot be changed, scattered and in clusters (a minute)"
 	@echo "make soak         5,000 jobs, 1,000 pauses, 200 restarts in one database (half an hour)"
+	@echo "make shadow-rounds replace a table 200 times under traffic, and kill its commands after every statement (minutes)"
 	@echo "make docs         build the documentation as a site, strictly, into build/site"
 	@echo "make generated    write Grafana's dashboards, the PrometheusRule, reference pages and diagrams anew"
 	@echo "make bench        throughput, scaling, reaction, lanes and the race, side by side (hours; BENCH_FLAGS=--quick for a minute each)"
@@ -57,6 +58,9 @@ writers: $(VENV)/.dev
 poison soak: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.$@ $(BENCH_FLAGS)
 
+shadow-rounds: $(VENV)/.dev
+	PGBACKFILL_SHADOW_ROUNDS=200 PGBACKFILL_SHADOW_KILL_EVERY=1 $(BIN)/pytest -n 2 tests/integration/test_shadow_rounds.py
+
 generated: $(VENV)/.dev
 	$(BIN)/python -m deploy.grafana.generate
 	$(BIN)/python -m deploy.prometheus.operator
@@ -77,6 +81,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.lanes $(BENCH_FLAGS)
 	$(BIN)/python -m benchmarks.race $(BENCH_FLAGS)
 	$(BIN)/python -m benchmarks.finish $(BENCH_FLAGS)
+	$(BIN)/python -m benchmarks.shadow $(BENCH_FLAGS)
 
 # Without addresses, so that it serves every mirror.
 constraints:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pgbackfill import __version__
-from pgbackfill.cli.enqueue import _pairs
+from pgbackfill.cli.enqueue import pairs
 
 NOBODY_LISTENS = "postgres://app:hunter2222@127.0.0.1:1/shop"
 
@@ -125,11 +125,11 @@ def test_nothing_heavy_is_imported_at_the_start() -> None:
 
 
 def test_options_are_read_as_json_has_them() -> None:
-    pairs = ["chunk_max_rows=500", "lag_soft_s=0.5", "synchronous_commit=off", "max_rows_per_s=null"]
-    assert _pairs("--option", pairs, literal=True) == {
+    given = ["chunk_max_rows=500", "lag_soft_s=0.5", "synchronous_commit=off", "max_rows_per_s=null"]
+    assert pairs("--option", given, literal=True) == {
         "chunk_max_rows": 500,
         "lag_soft_s": 0.5,
         "synchronous_commit": "off",
         "max_rows_per_s": None,
     }
-    assert _pairs("--session-setting", ["app.tenant=007", "a=b=c"], literal=False) == {"app.tenant": "007", "a": "b=c"}
+    assert pairs("--session-setting", ["app.tenant=007", "a=b=c"], literal=False) == {"app.tenant": "007", "a": "b=c"}

@@ -8,7 +8,21 @@ from typing import Annotated
 import typer
 
 from pgbackfill import __version__
-from pgbackfill.cli import control, demo, enqueue, migrate, quarantine, run, simulate, status, undo, verify, watch
+from pgbackfill.cli import (
+    control,
+    demo,
+    enqueue,
+    migrate,
+    quarantine,
+    run,
+    shadow,
+    simulate,
+    status,
+    sync_trigger,
+    undo,
+    verify,
+    watch,
+)
 from pgbackfill.cli.common import Common, Config, Database
 
 app = typer.Typer(
@@ -52,5 +66,7 @@ app.command("throttle")(control.throttle)
 app.command("verify")(verify.verify)
 app.command("undo")(undo.undo)
 app.add_typer(quarantine.app, name="quarantine")
+app.add_typer(sync_trigger.app, name="sync-trigger")
+app.add_typer(shadow.app, name="shadow")
 app.command("demo")(demo.demo)
 app.command("simulate")(simulate.simulate)

@@ -70,8 +70,8 @@ def enqueue(
         key_columns=key_columns or None,
         from_key=from_key or None,
         to_key=to_key or None,
-        session_settings=_pairs("--session-setting", session_settings, literal=False),
-        options=_pairs("--option", options, literal=True),
+        session_settings=pairs("--session-setting", session_settings, literal=False),
+        options=pairs("--option", options, literal=True),
         priority=priority,
         run_after=_time(run_after),
         desired_state="pause" if paused else "run",
@@ -100,7 +100,7 @@ def _operation(set_clause: Text, statement: Text, target_table: Text, handler: T
     return "update"
 
 
-def _pairs(flag: str, pairs: Texts, *, literal: bool) -> dict[str, Any]:
+def pairs(flag: str, pairs: Texts, *, literal: bool) -> dict[str, Any]:
     from pgbackfill.errors import UsageError
 
     found: dict[str, Any] = {}

@@ -55,6 +55,20 @@ def quarantine_table(rows: Sequence[Mapping[str, Any]], *, terminal: bool) -> No
     _print("", ("key", "sqlstate", "message", "at"), lines, terminal=terminal)
 
 
+def shadows_table(rows: Sequence[Mapping[str, Any]], *, terminal: bool) -> None:
+    """One line for each shadow."""
+    header = ("shadow", "table", "stage", "copy", "percent", "old rows", "new rows", "verified", "next")
+    lines = [
+        (
+            str(row["name"]), f"{row['schema_name']}.{row['table_name']}", str(row["stage"]), _text(row["job_status"]),
+            _text(row["percent"]), f"~{_text(row['old_rows_estimated'])}", f"~{_text(row['new_rows_estimated'])}",
+            _text(row["verified_at"]), str(row["next"]),
+        )
+        for row in rows
+    ]  # fmt: skip
+    _print("", header, lines, terminal=terminal)
+
+
 def _range(row: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(_text(row[column]) for column in _RANGE_COLUMNS.values())
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import asyncpg
 
+from pgbackfill.errors import JobFailed
 from pgbackfill.jobs.failures import PASSING, classify
 from pgbackfill.jobs.job import Job
 from pgbackfill.keyset import session
@@ -59,6 +60,9 @@ async def describe_change(connection: Connection, job: Job, relation: int) -> Ch
         if table is None:
             return None
         key = await connection.fetch(load("catalog")["key_columns"], relation, list(job.key_columns))
+        copy = None
+        if job.target_relation is not None:
+            copy = await connection.fetchrow(load("catalog")["copy"], relation, job.target_relation)
     change = Change(
         job=job.name,
         operation=job.operation,
@@ -70,6 +74,8 @@ async def describe_change(connection: Connection, job: Job, relation: int) -> Ch
         statement=job.statement,
         only_index=table["indexes"] == 1,
         partition_of=job.relation if relation != job.relation else None,
+        target=copy["target"] if copy is not None else None,
+        columns=tuple(copy["columns"]) if copy is not None else (),
         where_stands_alone=await _where_stands_alone(connection, job, table["nspname"], table["relname"]),
     )
     return keeping(change, job.id, job.kept_columns) if job.kept_columns is not None else change
@@ -115,6 +121,10 @@ async def choose_form(connection: Connection, job: Job, change: Change, relation
     """
     if change.operation == "statement" or job.from_clause is not None:
         return Form.JOINED
+    if job.operation == "copy":
+        if change.target is None:
+            raise JobFailed(f"the table that {job.name} copies to was dropped; enqueue it again")
+        return Form.RANGE
     head = (
         f"UPDATE ONLY {change.relation} AS t SET {job.set_clause}\n"
         if job.operation == "update"

@@ -115,6 +115,7 @@ def read(row: asyncpg.Record) -> Job:
         from_clause=row["from_clause"],
         where_clause=row["where_clause"],
         statement=row["statement"],
+        target_relation=row["target_relation"],
         from_key=key("from_key"),
         to_key=key("to_key"),
         session_settings=json.loads(row["session_settings"]),

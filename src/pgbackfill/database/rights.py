@@ -23,8 +23,13 @@ from .failures import first_line
 from .queries import load
 from .types import Connection
 
-_NEEDED = {"update": ["SELECT", "UPDATE"], "delete": ["SELECT", "DELETE"], "statement": ["SELECT", "UPDATE"]}
-"""On the walked table; a statement's keys are locked there first."""
+_NEEDED = {
+    "update": ["SELECT", "UPDATE"],
+    "delete": ["SELECT", "DELETE"],
+    "statement": ["SELECT", "UPDATE"],
+    "copy": ["SELECT", "UPDATE"],
+}
+"""On the walked table; a statement's keys are locked there first, and the rows that are copied."""
 
 _WRITES = re.compile(
     r"\s*(insert|update|delete|merge)\s+(?:into\s+|from\s+)?(?:only\s+)?((?:\"[^\"]+\"|[\w.$])+)", re.I
@@ -142,6 +147,8 @@ async def _grants(control: Connection, work: Connection, job: Job, relation: int
         needed.append("UPDATE")  # its rows are locked first
     written = await _found(control, job, words[2]) if words else None
     written_needs = _WRITTEN[words[1].lower()] if words else []
+    if job.operation == "copy":
+        written, written_needs = job.target_relation, ["SELECT", "INSERT"]  # the conflict on the key reads it
     if written == relation:
         needed += [each for each in written_needs if each not in needed]
     async with catalog.rolled_back(work):

@@ -23,6 +23,8 @@ class Job:
     from_clause: str | None = None
     where_clause: str | None = None
     statement: str | None = None
+    target_relation: int | None = None
+    """The oid of the table that a copy goes to."""
     from_key: tuple[str, ...] | None = None
     to_key: tuple[str, ...] | None = None
     session_settings: Mapping[str, Any] = field(default_factory=dict)

@@ -54,6 +54,10 @@ class Change:
     where_stands_alone: bool = True
     only_index: bool = False
     """The key's index is the only one of `relation`, as far as was seen when the walk was opened."""
+    target: str | None = None
+    """Where a copy goes: quoted and schema-qualified."""
+    columns: tuple[str, ...] = ()
+    """What a copy takes along, unquoted."""
     partition_of: int | None = None
 
     @property
@@ -179,6 +183,9 @@ class Change:
         """
         arguments = Arguments()
         condition = key_range(self.key, lower, upper, arguments)
+        if self.operation == "copy":
+            body = self._copy(f"{condition}{self._filter(only_index=only_index)}")
+            return Statement(f"{self.comment}{MEASURED if measured else ''}{body}", tuple(arguments.values))
         head = (
             f"UPDATE ONLY {self.relation} AS t SET {self.set_clause}\n"
             if self.operation == "update"
@@ -187,6 +194,17 @@ class Change:
         # RETURNING makes the plan's ModifyTable node count the rows that were really changed.
         body = f"{head} WHERE {condition}{self._filter(only_index=only_index)} RETURNING 1"
         return Statement(f"{self.comment}{MEASURED if measured else ''}{body}", tuple(arguments.values))
+
+    def _copy(self, condition: str) -> str:
+        """Rows are locked as they are read: one that was deleted meanwhile must not come back. A row that collides with
+        anything but its own key fails."""
+        names = ", ".join(quote_identifier(column) for column in self.columns)
+        values = ", ".join(f"t.{quote_identifier(column)}" for column in self.columns)
+        return (
+            f"INSERT INTO {self.target} ({names}) OVERRIDING SYSTEM VALUE SELECT {values}"
+            f" FROM ONLY {self.relation} AS t WHERE {condition} ORDER BY {self._key_list('t.{}')} FOR KEY SHARE OF t"
+            f" ON CONFLICT ({self._key_list('{}')}) DO NOTHING RETURNING 1"
+        )
 
     def change_joined(self, keys: Sequence[Sequence[str]], *, measured: bool = True) -> Statement:
         """Changes exactly the rows whose keys are given, one sequence of texts per key column."""

@@ -37,6 +37,7 @@ CREATE TABLE pgbackfill.jobs (
     time_zone        text NOT NULL DEFAULT 'UTC', -- likewise
     relation         oid,                         -- the walked table, resolved at INSERT, so that a rename is followed
     root_relation    oid,                         -- its partition root: one job at a time per root
+    target_relation  oid,                         -- where a copy goes, resolved at INSERT likewise
     claim_xid        xid8,                        -- upper bounds are read once every transaction before it has ended
     prepared_at      timestamptz,                 -- ranges exist from here on
     wait_reason      text,                        -- what an unprepared job waits for, e.g. an old transaction

@@ -75,12 +75,22 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     condition text := format(E'(%s\n)', coalesce(job.where_clause, 'true'));
     items     text := '';
+    copied    text[] := CASE WHEN job.operation = 'copy' THEN pgbackfill.copied_columns(target, job.target_relation) END;
 BEGIN
     IF job.operation = 'statement' THEN
         RETURN format(E'WITH chunk AS MATERIALIZED (SELECT %s FROM ONLY %s AS t WHERE %s) %s\n',
             (SELECT string_agg(format('t.%I', k), ', ' ORDER BY n)
              FROM unnest(job.key_columns) WITH ORDINALITY AS u (k, n)),
             target, condition, job.statement);
+    END IF;
+    IF job.operation = 'copy' THEN
+        RETURN format(E'INSERT INTO %s (%s) OVERRIDING SYSTEM VALUE SELECT %s FROM ONLY %s AS t WHERE %s FOR KEY SHARE OF t'
+            ' ON CONFLICT (%s) DO NOTHING', job.target_relation::regclass,
+            (SELECT string_agg(format('%I', c), ', ' ORDER BY n) FROM unnest(copied) WITH ORDINALITY AS u (c, n)),
+            (SELECT string_agg(format('t.%I', c), ', ' ORDER BY n) FROM unnest(copied) WITH ORDINALITY AS u (c, n)),
+            target, condition,
+            (SELECT string_agg(format('%I', k), ', ' ORDER BY n)
+             FROM unnest(job.key_columns) WITH ORDINALITY AS u (k, n)));
     END IF;
     IF job.from_clause IS NOT NULL THEN
         items := format(E'%s %s, %s\n', CASE job.operation WHEN 'update' THEN 'FROM' ELSE 'USING' END,

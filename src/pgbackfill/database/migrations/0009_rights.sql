@@ -30,7 +30,7 @@ END $$;
 CREATE FUNCTION pgbackfill.check_leaf(job pgbackfill.jobs, target regclass, needed text[]) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    clause  text := CASE job.operation WHEN 'statement' THEN 'statement'
+    clause  text := CASE job.operation WHEN 'statement' THEN 'statement' WHEN 'copy' THEN 'target_table'
         ELSE CASE WHEN job.from_clause IS NOT NULL THEN 'from_clause' WHEN job.operation = 'update' THEN 'set_clause'
             ELSE 'where_clause' END END;
     tried   record := pgbackfill.try_plan(job, 'EXPLAIN (FORMAT JSON) ' || pgbackfill.assembled(job, target));
@@ -63,6 +63,7 @@ BEGIN
             current_user, target, tried.message, missing));
     END IF;
     PERFORM pgbackfill.refuse(clause, format('%s; GRANT %s to %I', tried.message,
-        CASE clause WHEN 'statement' THEN 'what the statement needs there' ELSE 'SELECT (or EXECUTE) on it' END,
+        CASE clause WHEN 'statement' THEN 'what the statement needs there'
+            WHEN 'target_table' THEN format('SELECT, INSERT ON %s', job.target_relation::regclass) ELSE 'SELECT (or EXECUTE) on it' END,
         current_user));
 END $$;

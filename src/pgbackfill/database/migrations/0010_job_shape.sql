@@ -30,20 +30,21 @@ BEGIN
         PERFORM pgbackfill.refuse('name', format('"%s" must be 1 to 200 of a-z, 0-9, _, . and -, beginning with a '
             'letter or digit', left(job.name, 200)));
     END IF;
-    IF job.operation IN ('copy', 'handler') THEN
-        PERFORM pgbackfill.refuse('operation', format('%s is not available in this version; use update, delete or '
-            'statement', job.operation));
-    ELSIF job.operation NOT IN ('update', 'delete', 'statement') THEN
-        PERFORM pgbackfill.refuse('operation', format('must be update, delete or statement, not "%s"', job.operation));
+    IF job.operation = 'handler' THEN
+        PERFORM pgbackfill.refuse('operation', format('%s is not available in this version; use update, delete, '
+            'statement or copy', job.operation));
+    ELSIF job.operation NOT IN ('update', 'delete', 'statement', 'copy') THEN
+        PERFORM pgbackfill.refuse('operation', format('must be update, delete, statement or copy, not "%s"',
+            job.operation));
     END IF;
     FOR field IN
         SELECT c.name, c.value, job.operation = ANY (c.needed_by) AS needed, job.operation = ANY (c.taken_by) AS taken
         FROM (VALUES
             ('set_clause', job.set_clause, ARRAY['update'], ARRAY['update']),
             ('from_clause', job.from_clause, '{}', ARRAY['update', 'delete']),
-            ('where_clause', job.where_clause, '{}', ARRAY['update', 'delete', 'statement']),
+            ('where_clause', job.where_clause, '{}', ARRAY['update', 'delete', 'statement', 'copy']),
             ('statement', job.statement, ARRAY['statement'], ARRAY['statement']),
-            ('target_table', job.target_table, '{}', '{}'),
+            ('target_table', job.target_table, ARRAY['copy'], ARRAY['copy']),
             ('handler', job.handler, '{}', '{}'),
             ('params', nullif(job.params, '{}')::text, '{}', '{}')) AS c (name, value, needed_by, taken_by)
     LOOP
@@ -63,7 +64,8 @@ BEGIN
 END $$;
 
 -- Finds the table as the enqueuer would, and refuses what cannot be walked.
-CREATE FUNCTION pgbackfill.find_table(table_name text, job_search_path text) RETURNS regclass
+CREATE FUNCTION pgbackfill.find_table(table_name text, job_search_path text, column_name text DEFAULT 'table_name')
+RETURNS regclass
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     found_table regclass;
@@ -80,7 +82,7 @@ BEGIN
     PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
     -- to_regclass also takes numbers and "-".
     IF found_table IS NULL OR table_name ~ '^\s*([0-9]+|-)\s*$' THEN
-        PERFORM pgbackfill.refuse('table_name', format('"%s" is not a table here%s; write it as in SQL, with its '
+        PERFORM pgbackfill.refuse(column_name, format('"%s" is not a table here%s; write it as in SQL, with its '
             'schema and quotes where the name needs them', left(table_name, 200),
             coalesce(' (' || problem || ')', '')));
     END IF;
@@ -103,9 +105,44 @@ BEGIN
             THEN 'has rules, which would replace what the job does; drop them, or use triggers'
     END;
     IF problem IS NOT NULL THEN
-        PERFORM pgbackfill.refuse('table_name', format('%s %s', found_table, problem));
+        PERFORM pgbackfill.refuse(column_name, format('%s %s', found_table, problem));
     END IF;
     RETURN found_table;
+END $$;
+
+-- The columns that a copy takes along: those of both tables that can be written.
+CREATE FUNCTION pgbackfill.copied_columns(source oid, target oid) RETURNS text[]
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT array_agg(s.attname::text ORDER BY s.attnum)
+    FROM pg_attribute AS s JOIN pg_attribute AS t ON t.attrelid = target AND t.attname = s.attname
+    WHERE s.attrelid = source AND s.attnum > 0 AND t.attnum > 0 AND NOT s.attisdropped AND NOT t.attisdropped
+        AND s.attgenerated = '' AND t.attgenerated = ''
+$$;
+
+-- Finds the table that a copy goes to, and refuses one that would lose rows or could not take them.
+CREATE FUNCTION pgbackfill.find_target(job pgbackfill.jobs) RETURNS regclass
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    target  regclass := pgbackfill.find_table(job.target_table, job.search_path, 'target_table');
+    missing text;
+BEGIN
+    IF coalesce(pg_partition_root(target), target) = job.root_relation THEN
+        PERFORM pgbackfill.refuse('target_table', 'is the table that is copied; name another one');
+    END IF;
+    SELECT string_agg(quote_ident(k), ', ' ORDER BY n) INTO missing
+    FROM unnest(job.key_columns) WITH ORDINALITY AS u (k, n)
+    WHERE k <> ALL (coalesce(pgbackfill.copied_columns(job.relation, target), '{}'));
+    IF missing IS NOT NULL THEN
+        PERFORM pgbackfill.refuse('target_table', format('%s has no column %s to take the key of %s', target, missing,
+            job.relation::regclass));
+    ELSIF NOT EXISTS (SELECT FROM pgbackfill.keys_of(target) AS k WHERE k.objection IS NULL
+                      AND k.columns @> job.key_columns AND k.columns <@ job.key_columns) THEN
+        PERFORM pgbackfill.refuse('target_table', format('%1$s has no unique key on %2$s, so a copied row could not be '
+            'told from a new one; give it a primary key or unique index on exactly these columns', target,
+            (SELECT string_agg(quote_ident(k), ', ' ORDER BY n)
+             FROM unnest(job.key_columns) WITH ORDINALITY AS u (k, n))));
+    END IF;
+    RETURN target;
 END $$;
 
 -- Refuses settings that do not exist, that the enqueuer may not set, or on which the chunk itself depends.

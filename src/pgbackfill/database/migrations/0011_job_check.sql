@@ -28,6 +28,7 @@ BEGIN
     job.finished_at := NULL;
     job.relation := NULL;
     job.root_relation := NULL;
+    job.target_relation := NULL;
     job.claim_xid := NULL;
     job.prepared_at := NULL;
     job.wait_reason := NULL;
@@ -47,6 +48,9 @@ BEGIN
     job.key_columns := pgbackfill.choose_key(job.relation, job.key_columns);
     SELECT b.from_key, b.to_key INTO job.from_key, job.to_key
     FROM pgbackfill.check_bounds(job.relation, job.key_columns, job.from_key, job.to_key) AS b;
+    IF job.operation = 'copy' THEN
+        job.target_relation := pgbackfill.find_target(job);
+    END IF;
     PERFORM pgbackfill.check_clauses(job);
     PERFORM pgbackfill.check_rights(job);
     PERFORM pgbackfill.check_finalize(job);
@@ -146,8 +150,8 @@ BEGIN
     SELECT o.key INTO frozen FROM jsonb_each(to_jsonb(OLD)) AS o JOIN jsonb_each(to_jsonb(NEW)) AS n USING (key)
     WHERE o.value IS DISTINCT FROM n.value AND o.key IN ('id', 'name', 'table_name', 'operation', 'set_clause',
         'from_clause', 'where_clause', 'statement', 'target_table', 'handler', 'params', 'key_columns', 'from_key',
-        'to_key', 'session_settings', 'finalize', 'keep_old', 'undo_set_clause', 'kept_columns', 'enqueued_by', 'enqueued_at', 'search_path', 'time_zone', 'relation',
-        'root_relation')
+        'to_key', 'session_settings', 'finalize', 'keep_old', 'undo_set_clause', 'kept_columns', 'enqueued_by', 'enqueued_at',
+        'search_path', 'time_zone', 'relation', 'root_relation', 'target_relation')
     LIMIT 1;
     IF frozen IS NOT NULL THEN
         PERFORM pgbackfill.refuse(frozen, 'cannot be changed after INSERT; cancel this job and enqueue a new one');

@@ -12,6 +12,17 @@ SELECT k.name, format_type(a.atttypid, a.atttypmod) AS type_name
   JOIN pg_attribute a ON a.attrelid = $1 AND a.attname = k.name AND a.attnum > 0 AND NOT a.attisdropped
  ORDER BY k.position;
 
+-- name: copy
+-- Where the rows of $1 are copied to, and the columns that go there: those of both tables that can be written (as
+-- pgbackfill.copied_columns, which the work login may not call). No row without a target $2.
+SELECT format('%I.%I', n.nspname, c.relname) AS target,
+       (SELECT array_agg(s.attname::text ORDER BY s.attnum)
+          FROM pg_attribute s JOIN pg_attribute t ON t.attrelid = c.oid AND t.attname = s.attname
+         WHERE s.attrelid = $1 AND s.attnum > 0 AND t.attnum > 0 AND NOT s.attisdropped AND NOT t.attisdropped
+           AND s.attgenerated = '' AND t.attgenerated = '') AS columns
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE c.oid = $2;
+
 -- name: leaves
 -- The tables that hold the rows: the table itself, or its leaf partitions in a stable order.
 SELECT t.relid::oid AS oid

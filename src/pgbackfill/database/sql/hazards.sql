@@ -16,7 +16,7 @@ WITH tables AS (
                                 CASE WHEN t.tgtype & 1 = 1 THEN 'changed row' ELSE 'chunk' END)
       FROM pg_trigger t JOIN tables c ON c.oid = t.tgrelid
      WHERE NOT t.tgisinternal AND t.tgenabled IN ('O', 'A') AND t.tgtype &
-           CASE $2 WHEN 'delete' THEN 8 WHEN 'update' THEN 16 WHEN 'insert' THEN 4 WHEN 'none' THEN 0 ELSE 28 END > 0
+           CASE $2 WHEN 'delete' THEN 8 WHEN 'update' THEN 16 WHEN 'insert' THEN 4 WHEN 'none' THEN 0 WHEN 'copy' THEN 0 ELSE 28 END > 0
     UNION ALL
     SELECT 2, 'foreign_key', format('%s is looked up in %s for each inserted row', quote_ident(f.conname), f.confrelid::regclass)
       FROM pg_constraint f JOIN tables c ON c.oid = f.conrelid

@@ -121,7 +121,7 @@ RETURNING id, name;
 -- name: active_jobs
 -- Every job of this status, of which a daemon may have to do something about.
 SELECT id, name, table_name, operation, relation, key_columns, set_clause, from_clause, where_clause, statement,
-       from_key, to_key, session_settings::text AS session_settings, options::text AS options, search_path, time_zone,
+       target_relation, from_key, to_key, session_settings::text AS session_settings, options::text AS options, search_path, time_zone,
        status, desired_state, prepared_at IS NOT NULL AS prepared, throttle.ratio AS throttle_ratio,
        throttle.ends_at AS throttle_until, kept_columns, finalize <> '[]' AS finalizes
   FROM pgbackfill.jobs

@@ -1,0 +1,128 @@
+-- relation oid
+(SELECT pg_catalog.to_regclass('"public"."users"')::oid)
+-- []
+
+-- boundary from the start
+/* pgbackfill job=users-new */ SELECT k."Key ""1"".x"::text, k."schlüssel $1"::text FROM (SELECT t."Key ""1"".x", t."schlüssel $1" FROM ONLY "public"."users" AS t WHERE (t."Key ""1"".x", t."schlüssel $1") <= (CAST($1::text AS character(3)), CAST($2::text AS "My Schema"."Enum")) ORDER BY t."Key ""1"".x", t."schlüssel $1" LIMIT 1 OFFSET 499) AS k
+-- ['z', '\\']
+
+-- tail from the start
+/* pgbackfill job=users-new */ SELECT k."Key ""1"".x"::text, k."schlüssel $1"::text, (SELECT count(*) FROM ONLY "public"."users" AS t WHERE (t."Key ""1"".x", t."schlüssel $1") <= (CAST($1::text AS character(3)), CAST($2::text AS "My Schema"."Enum"))) FROM (SELECT t."Key ""1"".x", t."schlüssel $1" FROM ONLY "public"."users" AS t WHERE (t."Key ""1"".x", t."schlüssel $1") <= (CAST($1::text AS character(3)), CAST($2::text AS "My Schema"."Enum")) ORDER BY t."Key ""1"".x" DESC, t."schlüssel $1" DESC LIMIT 1) AS k
+-- ['z', '\\']
+
+-- last key from the start
+/* pgbackfill job=users-new */ SELECT t."Key ""1"".x"::text, t."schlüssel $1"::text FROM ONLY "public"."users" AS t WHERE (t."Key ""1"".x") <= (CAST($1::text AS character(3))) ORDER BY t."Key ""1"".x" DESC, t."schlüssel $1" DESC LIMIT 1
+-- ['z']
+
+-- change range from the start
+/* pgbackfill job=users-new */ EXPLAIN (ANALYZE, WAL, TIMING OFF, BUFFERS OFF, SUMMARY ON, FORMAT JSON) INSERT INTO "public"."users new" ("id", "odd ""name""") OVERRIDING SYSTEM VALUE SELECT t."id", t."odd ""name""" FROM ONLY "public"."users" AS t WHERE (t."Key ""1"".x", t."schlüssel $1") <= (CAST($1::text AS character(3)), CAST($2::text AS "My Schema"."Enum")) AND CASE WHEN (n < 5 -- small
+) THEN true ELSE false END ORDER BY t."Key ""1"".x", t."schlüssel $1" FOR KEY SHARE OF t ON CONFLICT ("Key ""1"".x", "schlüssel $1") DO NOTHING RETURNING 1
+-- ['z', '\\']
+
+-- lock and count from the start
+/* pgbackfill job=users-new */ SELECT count(*) FROM (SELECT t."Key ""1"".x", t."schlüssel $1" FROM ONLY "public"."users" AS t WHERE (t."Key ""1"".x", t."schlüssel $1") <= (CAST($1::text AS character(3)), CAST($2::text AS "My Schema"."Enum")) AND CASE WHEN (n < 5 -- small
+) THEN true ELSE false END ORDER BY t."Key ""1"".x", t."schlüssel $1" FOR NO KEY UPDATE OF t) AS locked
+-- ['z', '\\']
+
+-- lock and list from the start
+/* pgbackfill job=users-new */ SELECT array_agg(locked."Key ""1"".x"::text), array_agg(locked."schlüssel $1"::text) FROM (SELECT t."Key ""1"".x", t."schlüssel $1" FROM ONLY "public"."users" AS t WHERE (t."Key ""1"".x", t."schlüssel $1") <= (CAST($1::text AS character(3)), CAST($2::text AS "My Schema"."Enum")) AND CASE WHEN (n < 5 -- small
+) THEN true ELSE false END ORDER BY t."Key ""1"".x", t."schlüssel $1" FOR NO KEY UPDATE OF t) AS locked
+-- ['z', '\\']
+
+-- boundary after the cursor
+/* pgbackfill job=users-new */ SELECT k."Key ""1"".x"::text, k."schlüssel $1"::text FROM (SELECT t."Key ""1"".x", t."schlüssel $1" FROM ONLY "public"."users" AS t WHERE (t."Key ""1"".x", t."schlüssel $1") > (CAST($1::text AS character(3)), CAST($2::text AS "My Schema"."Enum")) AND (t."Key ""1"".x", t."schlüssel $1") <= (CAST($3::text AS character(3)), CAST($4::text AS "My Schema"."Enum")) ORDER BY t."Key ""1"".x", t."schlüssel $1" LIMIT 1 OFFSET 499) AS k
+-- ["a'b", '{%s}', 'z', '\\']
+
+-- tail after the cursor
+/* pgbackfill job=users-new */ SELECT k."Key ""1"".x"::text, k."schlüssel $1"::text, (SELECT count(*) FROM ONLY "public"."users" AS t WHERE (t."Key ""1"".x", t."schlüssel $1") > (CAST($1::text AS character(3)), CAST($2::text AS "My Schema"."Enum")) AND (t."Key ""1"".x", t."schlüssel $1") <= (CAST($3::text AS character(3)), CAST($4::text AS "My Schema"."Enum"))) FROM (SELECT t."Key ""1"".x", t."schlüssel $1" FROM ONLY "public"."users" AS t WHERE (t."Key ""1"".x", t."schlüssel $1") > (CAST($1::text AS character(3)), CAST($2::text AS "My Schema"."Enum")) AND (t."Key ""1"".x", t."schlüssel $1") <= (CAST($3::text AS character(3)), CAST($4::text AS "My Schema"."Enum")) ORDER BY t."Key ""1"".x" DESC, t."schlüssel $1" DESC LIMIT 1) AS k
+-- ["a'b", '{%s}', 'z', '\\']
+
+-- last key after the cursor
+/* pgbackfill job=users-new */ SELECT t."Key ""1"".x"::text, t."schlüssel $1"::text FROM ONLY "public"."users" AS t WHERE (t."Key ""1"".x", t."schlüssel $1") > (CAST($1::text AS character(3)), CAST($2::text AS "My Schema"."Enum")) AND (t."Key ""1"".x") <= (CAST($3::text AS character(3))) ORDER BY t."Key ""1"".x" DESC, t."schlüssel $1" DESC LIMIT 1
+-- ["a'b", '{%s}', 'z']
+
+-- change range after the cursor
+/* pgbackfill job=users-new */ EXPLAIN (ANALYZE, WAL, TIMING OFF, BUFFERS OFF, SUMMARY ON, FORMAT JSON) INSERT INTO "public"."users new" ("id", "odd ""name""") OVERRIDING SYSTEM VALUE SELECT t."id", t."odd ""name""" FROM ONLY "public"."users" AS t WHERE (t."Key ""1"".x", t."schlüssel $1") > (CAST($1::text AS character(3)), CAST($2::text AS "My Schema"."Enum")) AND (t."Key ""1"".x", t."schlüssel $1") <= (CAST($3::text AS character(3)), CAST($4::text AS "My Schema"."Enum")) AND CASE WHEN (n < 5 -- small
+) THEN true ELSE false END ORDER BY t."Key ""1"".x", t."schlüssel $1" FOR KEY SHARE OF t ON CONFLICT ("Key ""1"".x", "schlüssel $1") DO NOTHING RETURNING 1
+-- ["a'b", '{%s}', 'z', '\\']
+
+-- lock and count after the cursor
+/* pgbackfill job=users-new */ SELECT count(*) FROM (SELECT t."Key ""1"".x", t."schlüssel $1" FROM ONLY "public"."users" AS t WHERE (t."Key ""1"".x", t."schlüssel $1") > (CAST($1::text AS character(3)), CAST($2::text AS "My Schema"."Enum")) AND (t."Key ""1"".x", t."schlüssel $1") <= (CAST($3::text AS character(3)), CAST($4::text AS "My Schema"."Enum")) AND CASE WHEN (n < 5 -- small
+) THEN true ELSE false END ORDER BY t."Key ""1"".x", t."schlüssel $1" FOR NO KEY UPDATE OF t) AS locked
+-- ["a'b", '{%s}', 'z', '\\']
+
+-- lock and list after the cursor
+/* pgbackfill job=users-new */ SELECT array_agg(locked."Key ""1"".x"::text), array_agg(locked."schlüssel $1"::text) FROM (SELECT t."Key ""1"".x", t."schlüssel $1" FROM ONLY "public"."users" AS t WHERE (t."Key ""1"".x", t."schlüssel $1") > (CAST($1::text AS character(3)), CAST($2::text AS "My Schema"."Enum")) AND (t."Key ""1"".x", t."schlüssel $1") <= (CAST($3::text AS character(3)), CAST($4::text AS "My Schema"."Enum")) AND CASE WHEN (n < 5 -- small
+) THEN true ELSE false END ORDER BY t."Key ""1"".x", t."schlüssel $1" FOR NO KEY UPDATE OF t) AS locked
+-- ["a'b", '{%s}', 'z', '\\']
+
+-- boundary from a bound
+/* pgbackfill job=users-new */ SELECT k."Key ""1"".x"::text, k."schlüssel $1"::text FROM (SELECT t."Key ""1"".x", t."schlüssel $1" FROM ONLY "public"."users" AS t WHERE (t."Key ""1"".x", t."schlüssel $1") >= (CAST($1::text AS character(3)), CAST($2::text AS "My Schema"."Enum")) AND (t."Key ""1"".x", t."schlüssel $1") <= (CAST($3::text AS character(3)), CAST($4::text AS "My Schema"."Enum")) ORDER BY t."Key ""1"".x", t."schlüssel $1" LIMIT 1 OFFSET 499) AS k
+-- ["a'b", '{%s}', 'z', '\\']
+
+-- tail from a bound
+/* pgbackfill job=users-new */ SELECT k."Key ""1"".x"::text, k."schlüssel $1"::text, (SELECT count(*) FROM ONLY "public"."users" AS t WHERE (t."Key ""1"".x", t."schlüssel $1") >= (CAST($1::text AS character(3)), CAST($2::text AS "My Schema"."Enum")) AND (t."Key ""1"".x", t."schlüssel $1") <= (CAST($3::text AS character(3)), CAST($4::text AS "My Schema"."Enum"))) FROM (SELECT t."Key ""1"".x", t."schlüssel $1" FROM ONLY "public"."users" AS t WHERE (t."Key ""1"".x", t."schlüssel $1") >= (CAST($1::text AS character(3)), CAST($2::text AS "My Schema"."Enum")) AND (t."Key ""1"".x", t."schlüssel $1") <= (CAST($3::text AS character(3)), CAST($4::text AS "My Schema"."Enum")) ORDER BY t."Key ""1"".x" DESC, t."schlüssel $1" DESC LIMIT 1) AS k
+-- ["a'b", '{%s}', 'z', '\\']
+
+-- last key from a bound
+/* pgbackfill job=users-new */ SELECT t."Key ""1"".x"::text, t."schlüssel $1"::text FROM ONLY "public"."users" AS t WHERE (t."Key ""1"".x", t."schlüssel $1") >= (CAST($1::text AS character(3)), CAST($2::text AS "My Schema"."Enum")) AND (t."Key ""1"".x") <= (CAST($3::text AS character(3))) ORDER BY t."Key ""1"".x" DESC, t."schlüssel $1" DESC LIMIT 1
+-- ["a'b", '{%s}', 'z']
+
+-- change range from a bound
+/* pgbackfill job=users-new */ EXPLAIN (ANALYZE, WAL, TIMING OFF, BUFFERS OFF, SUMMARY ON, FORMAT JSON) INSERT INTO "public"."users new" ("id", "odd ""name""") OVERRIDING SYSTEM VALUE SELECT t."id", t."odd ""name""" FROM ONLY "public"."users" AS t WHERE (t."Key ""1"".x", t."schlüssel $1") >= (CAST($1::text AS character(3)), CAST($2::text AS "My Schema"."Enum")) AND (t."Key ""1"".x", t."schlüssel $1") <= (CAST($3::text AS character(3)), CAST($4::text AS "My Schema"."Enum")) AND CASE WHEN (n < 5 -- small
+) THEN true ELSE false END ORDER BY t."Key ""1"".x", t."schlüssel $1" FOR KEY SHARE OF t ON CONFLICT ("Key ""1"".x", "schlüssel $1") DO NOTHING RETURNING 1
+-- ["a'b", '{%s}', 'z', '\\']
+
+-- lock and count from a bound
+/* pgbackfill job=users-new */ SELECT count(*) FROM (SELECT t."Key ""1"".x", t."schlüssel $1" FROM ONLY "public"."users" AS t WHERE (t."Key ""1"".x", t."schlüssel $1") >= (CAST($1::text AS character(3)), CAST($2::text AS "My Schema"."Enum")) AND (t."Key ""1"".x", t."schlüssel $1") <= (CAST($3::text AS character(3)), CAST($4::text AS "My Schema"."Enum")) AND CASE WHEN (n < 5 -- small
+) THEN true ELSE false END ORDER BY t."Key ""1"".x", t."schlüssel $1" FOR NO KEY UPDATE OF t) AS locked
+-- ["a'b", '{%s}', 'z', '\\']
+
+-- lock and list from a bound
+/* pgbackfill job=users-new */ SELECT array_agg(locked."Key ""1"".x"::text), array_agg(locked."schlüssel $1"::text) FROM (SELECT t."Key ""1"".x", t."schlüssel $1" FROM ONLY "public"."users" AS t WHERE (t."Key ""1"".x", t."schlüssel $1") >= (CAST($1::text AS character(3)), CAST($2::text AS "My Schema"."Enum")) AND (t."Key ""1"".x", t."schlüssel $1") <= (CAST($3::text AS character(3)), CAST($4::text AS "My Schema"."Enum")) AND CASE WHEN (n < 5 -- small
+) THEN true ELSE false END ORDER BY t."Key ""1"".x", t."schlüssel $1" FOR NO KEY UPDATE OF t) AS locked
+-- ["a'b", '{%s}', 'z', '\\']
+
+-- boundary from a prefix
+/* pgbackfill job=users-new */ SELECT k."Key ""1"".x"::text, k."schlüssel $1"::text FROM (SELECT t."Key ""1"".x", t."schlüssel $1" FROM ONLY "public"."users" AS t WHERE (t."Key ""1"".x") >= (CAST($1::text AS character(3))) AND (t."Key ""1"".x", t."schlüssel $1") <= (CAST($2::text AS character(3)), CAST($3::text AS "My Schema"."Enum")) ORDER BY t."Key ""1"".x", t."schlüssel $1" LIMIT 1 OFFSET 499) AS k
+-- ["a'b", 'z', '\\']
+
+-- tail from a prefix
+/* pgbackfill job=users-new */ SELECT k."Key ""1"".x"::text, k."schlüssel $1"::text, (SELECT count(*) FROM ONLY "public"."users" AS t WHERE (t."Key ""1"".x") >= (CAST($1::text AS character(3))) AND (t."Key ""1"".x", t."schlüssel $1") <= (CAST($2::text AS character(3)), CAST($3::text AS "My Schema"."Enum"))) FROM (SELECT t."Key ""1"".x", t."schlüssel $1" FROM ONLY "public"."users" AS t WHERE (t."Key ""1"".x") >= (CAST($1::text AS character(3))) AND (t."Key ""1"".x", t."schlüssel $1") <= (CAST($2::text AS character(3)), CAST($3::text AS "My Schema"."Enum")) ORDER BY t."Key ""1"".x" DESC, t."schlüssel $1" DESC LIMIT 1) AS k
+-- ["a'b", 'z', '\\']
+
+-- last key from a prefix
+/* pgbackfill job=users-new */ SELECT t."Key ""1"".x"::text, t."schlüssel $1"::text FROM ONLY "public"."users" AS t WHERE (t."Key ""1"".x") >= (CAST($1::text AS character(3))) AND (t."Key ""1"".x") <= (CAST($2::text AS character(3))) ORDER BY t."Key ""1"".x" DESC, t."schlüssel $1" DESC LIMIT 1
+-- ["a'b", 'z']
+
+-- change range from a prefix
+/* pgbackfill job=users-new */ EXPLAIN (ANALYZE, WAL, TIMING OFF, BUFFERS OFF, SUMMARY ON, FORMAT JSON) INSERT INTO "public"."users new" ("id", "odd ""name""") OVERRIDING SYSTEM VALUE SELECT t."id", t."odd ""name""" FROM ONLY "public"."users" AS t WHERE (t."Key ""1"".x") >= (CAST($1::text AS character(3))) AND (t."Key ""1"".x", t."schlüssel $1") <= (CAST($2::text AS character(3)), CAST($3::text AS "My Schema"."Enum")) AND CASE WHEN (n < 5 -- small
+) THEN true ELSE false END ORDER BY t."Key ""1"".x", t."schlüssel $1" FOR KEY SHARE OF t ON CONFLICT ("Key ""1"".x", "schlüssel $1") DO NOTHING RETURNING 1
+-- ["a'b", 'z', '\\']
+
+-- lock and count from a prefix
+/* pgbackfill job=users-new */ SELECT count(*) FROM (SELECT t."Key ""1"".x", t."schlüssel $1" FROM ONLY "public"."users" AS t WHERE (t."Key ""1"".x") >= (CAST($1::text AS character(3))) AND (t."Key ""1"".x", t."schlüssel $1") <= (CAST($2::text AS character(3)), CAST($3::text AS "My Schema"."Enum")) AND CASE WHEN (n < 5 -- small
+) THEN true ELSE false END ORDER BY t."Key ""1"".x", t."schlüssel $1" FOR NO KEY UPDATE OF t) AS locked
+-- ["a'b", 'z', '\\']
+
+-- lock and list from a prefix
+/* pgbackfill job=users-new */ SELECT array_agg(locked."Key ""1"".x"::text), array_agg(locked."schlüssel $1"::text) FROM (SELECT t."Key ""1"".x", t."schlüssel $1" FROM ONLY "public"."users" AS t WHERE (t."Key ""1"".x") >= (CAST($1::text AS character(3))) AND (t."Key ""1"".x", t."schlüssel $1") <= (CAST($2::text AS character(3)), CAST($3::text AS "My Schema"."Enum")) AND CASE WHEN (n < 5 -- small
+) THEN true ELSE false END ORDER BY t."Key ""1"".x", t."schlüssel $1" FOR NO KEY UPDATE OF t) AS locked
+-- ["a'b", 'z', '\\']
+
+-- last key of all
+/* pgbackfill job=users-new */ SELECT t."Key ""1"".x"::text, t."schlüssel $1"::text FROM ONLY "public"."users" AS t WHERE true ORDER BY t."Key ""1"".x" DESC, t."schlüssel $1" DESC LIMIT 1
+-- []
+
+-- count estimate
+/* pgbackfill job=users-new */ EXPLAIN (FORMAT JSON) SELECT 1 FROM ONLY "public"."users" AS t WHERE true
+-- []
+
+-- sampled keys
+/* pgbackfill job=users-new */ SELECT k.k0::text, k.k1::text, k.rank, k.seen FROM (SELECT t."Key ""1"".x" AS k0, t."schlüssel $1" AS k1, row_number() OVER (ORDER BY t."Key ""1"".x", t."schlüssel $1") AS rank, count(*) OVER () AS seen FROM ONLY "public"."users" AS t TABLESAMPLE SYSTEM (0.1250000000) WHERE (t."Key ""1"".x") >= (CAST($1::text AS character(3))) AND (t."Key ""1"".x", t."schlüssel $1") <= (CAST($2::text AS character(3)), CAST($3::text AS "My Schema"."Enum"))) AS k WHERE k.rank % greatest(k.seen / 1024, 1) = 0 ORDER BY k.rank
+-- ["a'b", 'z', '\\']
+
+-- sampled keys of the whole walk
+/* pgbackfill job=users-new */ SELECT k.k0::text, k.k1::text, k.rank, k.seen FROM (SELECT t."Key ""1"".x" AS k0, t."schlüssel $1" AS k1, row_number() OVER (ORDER BY t."Key ""1"".x", t."schlüssel $1") AS rank, count(*) OVER () AS seen FROM ONLY "public"."users" AS t WHERE (t."Key ""1"".x", t."schlüssel $1") <= (CAST($1::text AS character(3)), CAST($2::text AS "My Schema"."Enum"))) AS k WHERE k.rank % greatest(k.seen / 1024, 1) = 0 ORDER BY k.rank
+-- ['z', '\\']
+
