@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from pgbackfill import __version__
-from pgbackfill.cli import control, demo, enqueue, migrate, quarantine, run, simulate, status, watch
+from pgbackfill.cli import control, demo, doctor, enqueue, migrate, plan, quarantine, run, simulate, status, watch
 from pgbackfill.cli.common import Common, Config, Database
 
 app = typer.Typer(
@@ -42,6 +42,8 @@ def common(
 app.command("migrate")(migrate.migrate)
 app.command("run")(run.run)
 app.command("enqueue")(enqueue.enqueue)
+app.command("plan")(plan.plan)
+app.command("doctor")(doctor.doctor)
 app.command("status")(status.status)
 app.command("watch")(watch.watch)
 app.command("pause")(control.pause)

@@ -54,7 +54,7 @@ async def expire(connection: Connection) -> list[str]:
 
 async def active(connection: Connection) -> list[Job]:
     """Every running job, most urgent first."""
-    return [_job(row) for row in await connection.fetch(_sql("active_jobs"))]
+    return [job_of(row) for row in await connection.fetch(_sql("active_jobs"))]
 
 
 async def pending(connection: Connection) -> list[Pending]:
@@ -95,7 +95,9 @@ async def quarantined(connection: Connection, job_id: int) -> int:
     return count
 
 
-def _job(row: asyncpg.Record) -> Job:
+def job_of(row: asyncpg.Record) -> Job:
+    """A row with the columns of `active_jobs`."""
+
     def key(name: str) -> tuple[str, ...] | None:
         return tuple(row[name]) if row[name] is not None else None
 
