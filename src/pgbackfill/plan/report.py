@@ -26,7 +26,8 @@ from pgbackfill.keyset.statement import Form, Statement
 from . import advice, statements
 from .costs import Storage, hot_share, work_of
 from .projection import Projection, project
-from .sampling import PLACES, Sampled, Sampler
+from .samples import Sampled
+from .sampling import PLACES, Sampler
 from .subject import Subject
 from .walk import Walk, walks
 
@@ -172,6 +173,7 @@ def _told(sampled: Sampled, facts: dict[str, Any]) -> dict[str, Any]:
         "row_us_least": min((cost.row_s for cost in costs), default=0.0) * 1e6,
         "row_us_most": max((cost.row_s for cost in costs), default=0.0) * 1e6,
         "wal_bytes_per_changed_row": sum(cost.wal_bytes for cost in costs) / changed if changed else None,
+        "lock_wal_bytes_per_row": sampled.locking.wal_bytes / sampled.locking.rows if sampled.locking else None,
         "page_images_per_changed_row": sum(cost.page_images for cost in costs) / changed if changed else None,
         "hot_ratio": hot_share(costs, len(facts["indexes"])) if facts["hot"] and changed else None,
         "places": [

@@ -6,11 +6,10 @@ after any UPDATE that was rolled back.
 
 from __future__ import annotations
 
+import json
 import statistics
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Any
 
 import anyio
 
@@ -18,15 +17,16 @@ from pgbackfill.control.controller import Controller
 from pgbackfill.control.decision import ChunkSample, Outcome, RunChunk
 from pgbackfill.control.governor import Governor
 from pgbackfill.control.options import PacingOptions
-from pgbackfill.database.chunk import ChunkTransaction
-from pgbackfill.database.outcome import Stage
+from pgbackfill.control.sizer import FIRST_CHUNK_ROWS
 from pgbackfill.database.queries import load
 from pgbackfill.database.types import Connection
-from pgbackfill.jobs.job import Claim, Job
-from pgbackfill.keyset import session
-from pgbackfill.keyset.explain import ChangeReport
+from pgbackfill.jobs.job import Job
+from pgbackfill.keyset.explain import nodes
 from pgbackfill.keyset.key import KeyText, Lower
+from pgbackfill.keyset.statement import MEASURED, Form
 
+from .chunk import SampleChunk, opened
+from .samples import Cost, Locking, Sampled
 from .walk import Walk
 
 PLACES = 12
@@ -34,6 +34,9 @@ PLACES = 12
 
 DUTY = 0.5
 """Share of the time in which chunks run, whatever the job itself may take: nobody waits for a plan."""
+
+SAMPLED_MOST = 0.5
+"""Share of a small table that all chunks together may look at: each changed row leaves a dead version behind."""
 
 CAUGHT_UP_BYTES = 8 << 20
 """A replica that has more than one chunk's budget still to replay is waited for."""
@@ -43,68 +46,15 @@ PATIENCE_S = 30.0
 
 POLL_S = 0.1
 
-
 CONFIRMED_MOST = 4
 OUTLIER = 1.5
 """A place whose rows cost so much more than the median is run once more, and the quicker run counts."""
 
+AGAIN = 3
+IMAGED_SHARE = 0.1
+"""So many chunks that write an image of a page for every tenth row are run once more, to tell what an image costs."""
+
 Place = tuple[Walk, KeyText | None, float]
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """What one chunk cost. `place` is where it began, 0 to 1; `seconds` the transaction without its commit."""
-
-    place: float
-    rows_asked: int
-    rows_scanned: int
-    rows_changed: int
-    seconds: float
-    wal_bytes: int
-    wal_records: int
-    page_images: int
-
-    @property
-    def row_s(self) -> float:
-        return self.seconds / max(1, self.rows_scanned)
-
-
-@dataclass(frozen=True, slots=True)
-class Sampled:
-    """`overhead_s` is what a chunk takes beside its rows; `again` the last chunk once more, its pages all written
-    before; `stopped` says why fewer places were sampled than wanted."""
-
-    costs: list[Cost]
-    overhead_s: float
-    again: Cost | None
-    stopped: str | None = None
-
-
-class SampleChunk(ChunkTransaction):
-    """A chunk that begins where it is told, needs no claim, and ends in ROLLBACK."""
-
-    report: ChangeReport | None = None
-
-    def begin_after(self, key: KeyText | None) -> None:
-        self.claim = replace(self.claim, lower_key=key, lower_inclusive=key is None)
-        self.report = None
-
-    async def _begin(self, options: PacingOptions) -> tuple[KeyText | None, str | None]:
-        self.stage = Stage.BEGIN
-        job = self.job
-        await self.connection.execute(
-            session.begin(
-                options, search_path=job.search_path, time_zone=job.time_zone, session_settings=job.session_settings
-            )
-        )
-        return None, None
-
-    async def _apply(self, lower: Lower | None, end: KeyText, rows: int) -> ChangeReport | None:
-        self.report = await super()._apply(lower, end, rows)
-        return self.report
-
-    async def _store(self, *values: Any) -> None:
-        await self._rollback()
 
 
 class Sampler:
@@ -117,29 +67,56 @@ class Sampler:
         self._options = options.model_copy(update={"duty_max": min(options.duty_max, DUTY)})
         self._controller = Controller(Governor(self._options), self._options)
         self._chunk: SampleChunk | None = None
+        self._rows_most = FIRST_CHUNK_ROWS
 
     async def run(self, walks: list[Walk]) -> Sampled:
         """Raises what a chunk raises (JobFailed, asyncpg's errors): the job would meet it as well."""
+        rows = sum(walk.rows for walk in walks)
+        self._rows_most = max(FIRST_CHUNK_ROWS, round(SAMPLED_MOST * rows / PLACES))
         places = list(_places(walks))
         costs: list[Cost] = []
         overhead_s = await self._overhead(*places[0][:2]) if places else 0.0
         for walk, key, place in places:
             if (reason := await _behind(self._control)) is not None:
-                return Sampled(costs, overhead_s, None, reason)
+                return Sampled(costs, overhead_s, stopped=reason)
             costs.append(await self._at(walk, key, place, await self._next()))
-        again = None
-        if places and costs[-1].rows_changed:
-            await self._next()
-            again = await self._at(*places[-1], costs[-1].rows_asked)
-        return Sampled(await self._confirmed(places, costs), overhead_s, again)
+        again = [(costs[number], await self._again(places[number], costs[number])) for number in _imaged(costs)]
+        locking = await self._locking(places[0][0]) if places and places[0][0].form is not Form.RANGE else None
+        return Sampled(await self._confirmed(places, costs), overhead_s, again, locking)
+
+    async def _locking(self, walk: Walk) -> Locking | None:
+        """Locks some rows in between the places, whose pages nobody has written yet, and measures that."""
+        keys, change = walk.found.keys, walk.change
+        if len(keys) < 2 * PLACES:
+            return None
+        await self._next()
+        lower = Lower(keys[len(keys) * 3 // (2 * PLACES)], inclusive=False)
+        assert self._chunk is not None
+        try:
+            await self._chunk.begin(self._options)
+            boundary = change.boundary(lower, walk.upper, FIRST_CHUNK_ROWS)
+            end = await self._work.fetchrow(boundary.sql, *boundary.arguments)
+            if end is None:
+                return None
+            lock = change.lock_and_count(lower, tuple(end))
+            body = lock.sql.removeprefix(change.comment)
+            document = await self._work.fetchval(f"{change.comment}{MEASURED}{body}", *lock.arguments)
+        finally:
+            await self._chunk.rollback()
+        plan = json.loads(document)[0]["Plan"]
+        rows = next((int(node["Actual Rows"]) for node in nodes(plan) if node["Node Type"] == "LockRows"), 0)
+        return Locking(rows, int(plan.get("WAL Bytes", 0)), int(plan.get("WAL FPI", 0))) if rows else None
+
+    async def _again(self, place: Place, cost: Cost) -> Cost:
+        await self._next()
+        return await self._at(*place, cost.rows_asked)
 
     async def _confirmed(self, places: list[Place], costs: list[Cost]) -> list[Cost]:
         """The dearest places once more: a stall of the server is no property of the rows."""
         usual = statistics.median(cost.row_s for cost in costs)
         for number in sorted(range(len(costs)), key=lambda number: -costs[number].row_s)[:CONFIRMED_MOST]:
             if costs[number].row_s > OUTLIER * usual and costs[number].rows_scanned > 0:
-                await self._next()
-                once_more = await self._at(*places[number], costs[number].rows_asked)
+                once_more = await self._again(places[number], costs[number])
                 if once_more.row_s * OUTLIER < costs[number].row_s:
                     costs[number] = once_more
         return costs
@@ -153,12 +130,12 @@ class Sampler:
         while True:
             decision = self._controller.next(now=time.monotonic())
             if isinstance(decision, RunChunk):
-                return decision.rows
+                return min(decision.rows, self._rows_most)
             await anyio.sleep(decision.seconds)
 
     async def _at(self, walk: Walk, key: KeyText | None, place: float, rows: int) -> Cost:
         if self._chunk is None or self._chunk.change is not walk.change:
-            self._chunk = _opened(self._work, self._job, walk)
+            self._chunk = opened(self._work, self._job, walk)
         chunk = self._chunk
         chunk.begin_after(key)
         result = await chunk.run(rows, self._options, sleep_s=0.0, rows_per_second=None)
@@ -175,6 +152,12 @@ class Sampler:
         )  # fmt: skip
 
 
+def _imaged(costs: list[Cost]) -> list[int]:
+    """The last chunks for which page images matter."""
+    found = [number for number, cost in enumerate(costs) if cost.page_images >= IMAGED_SHARE * cost.rows_scanned > 0]
+    return found[-AGAIN:]
+
+
 def _places(walks: list[Walk]) -> Iterator[Place]:
     """Keys to begin after, spread over all rows; in an order in which early, small chunks are not all from one end."""
     total = sum(walk.rows for walk in walks)
@@ -189,15 +172,6 @@ def _places(walks: list[Walk]) -> Iterator[Place]:
                 yield walk, (keys[index - 1] if index > 0 and keys else None), place
                 break
             wanted -= walk.rows
-
-
-def _opened(work: Connection, job: Job, walk: Walk) -> SampleChunk:
-    assert walk.upper is not None
-    claim = Claim(
-        range_id=0, job_id=job.id, ordinal=0, relation=walk.relation, epoch=0, token=b"", lower_key=None,
-        upper_key=walk.upper,
-    )  # fmt: skip
-    return SampleChunk(work, job, claim, walk.change, walk.form, lease_s=0.0)
 
 
 async def _behind(control: Connection) -> str | None:

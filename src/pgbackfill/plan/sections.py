@@ -55,7 +55,7 @@ def _projection(plan: dict[str, Any]) -> Section:
         facts += [
             (
                 "duration",
-                _between(duration, projection["seconds"], projection["seconds_low"], projection["seconds_high"]),
+                _between(_time, projection["seconds"], projection["seconds_low"], projection["seconds_high"]),
             ),
             (
                 "WAL",
@@ -141,6 +141,8 @@ def _sample(plan: dict[str, Any]) -> Section:
     if sample["wal_bytes_per_changed_row"] is not None:
         facts.append(("WAL", f"{sample['wal_bytes_per_changed_row']:,.0f} bytes a changed row,"
                              f" {sample['page_images_per_changed_row']:.2f} page images"))  # fmt: skip
+    if sample["lock_wal_bytes_per_row"] is not None:
+        facts.append(("WAL of locks", f"{sample['lock_wal_bytes_per_row']:,.0f} bytes a row, before it is changed"))
     if sample["hot_ratio"] is not None:
         facts.append(("HOT", f"{sample['hot_ratio']:.0%} of the sampled updates"))
     notes = [f"It ended early: {sample['stopped']}."] if sample["stopped"] else []
@@ -175,6 +177,10 @@ def _commented(steps: list[dict[str, str]]) -> Iterator[str]:
 
 def _between(words: Any, value: float, low: float, high: float) -> str:
     return f"{words(value)} ({words(low)} to {words(high)})"
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 10 else duration(seconds)
 
 
 def _bytes(value: float | None) -> str:

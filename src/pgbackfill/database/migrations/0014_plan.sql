@@ -41,8 +41,9 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         'rows', CASE WHEN bool_and(leaf.live_rows IS NOT NULL) THEN round(sum(leaf.live_rows)) END,
         'dead_rows', sum(leaf.dead_rows),
         'row_bytes', round(avg(leaf.row_bytes) FILTER (WHERE leaf.bytes > 0)),
-        'bloat_ratio', round(greatest(0, 1 - sum(leaf.live_rows * leaf.row_bytes * 100 / leaf.fillfactor)
-            / nullif(sum(leaf.bytes - 24 * leaf.bytes / current_setting('block_size')::int), 0))::numeric, 3),
+        'bloat_ratio', CASE WHEN bool_and(leaf.live_rows * leaf.row_bytes IS NOT NULL OR leaf.bytes = 0) THEN
+            round(greatest(0, 1 - sum(leaf.live_rows * leaf.row_bytes * 100 / leaf.fillfactor)
+                / nullif(sum(leaf.bytes - 24 * leaf.bytes / current_setting('block_size')::int), 0))::numeric, 3) END,
         'fillfactor', min(leaf.fillfactor),
         'autovacuum', bool_and(leaf.autovacuum),
         'vacuumed', min(leaf.vacuumed),

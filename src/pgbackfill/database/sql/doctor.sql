@@ -144,7 +144,7 @@ SELECT CASE WHEN off THEN 'warning' WHEN dead > 10000 AND dead > live THEN 'warn
                   FROM pg_stat_progress_vacuum p WHERE p.relid = c.oid AND p.datname = current_database() LIMIT 1) AS at_it
           FROM unnest($1::oid[]) AS root LEFT JOIN LATERAL pg_partition_tree(root) AS part ON true
           JOIN pg_class c ON c.oid = coalesce(part.relid, root) AND c.relkind = 'r') AS t
- ORDER BY level = 'fine', name LIMIT 20;
+ ORDER BY off DESC, dead DESC, name LIMIT 20;
 
 -- name: targets_of
 SELECT DISTINCT j.relation FROM pgbackfill.jobs j
