@@ -3,33 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from typing import Any
 
 import pytest
+from support.shell import Shell
 
 NEW = ("job", "t", "--set", "n = n + 1", "--where", "n = 0")
-
-
-class Shell:
-    """Runs `pgbackfill` with one database."""
-
-    def __init__(self, dsn: str) -> None:
-        clean = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "PGBACKFILL_"))}
-        self._environment = clean | {"PGBACKFILL_DSN": dsn}
-
-    def __call__(self, *arguments: str, code: int = 0) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "pgbackfill", *arguments],
-            capture_output=True, text=True, timeout=60, check=False, env=self._environment,
-        )  # fmt: skip
-        assert done.returncode == code, (arguments, done.stdout, done.stderr)
-        return done.stdout or done.stderr
-
-    def json(self, *arguments: str, code: int = 0) -> Any:
-        return json.loads(self(*arguments, "--json", code=code))
 
 
 @pytest.fixture
@@ -46,7 +25,8 @@ async def contents(database: Any) -> list[str]:
     """Every row of pgbackfill's tables."""
     connection = await database.connect()
     tables = await connection.fetch(
-        "SELECT oid::regclass::text AS name FROM pg_class WHERE relnamespace = 'pgbackfill'::regnamespace AND relkind = 'r'"
+        "SELECT oid::regclass::text AS name FROM pg_class"
+        " WHERE relnamespace = 'pgbackfill'::regnamespace AND relkind = 'r'"
     )
     return sorted(
         [f"{table['name']} {row}" for table in tables for row in await connection.fetch(f"TABLE {table['name']}")]
@@ -121,6 +101,6 @@ async def test_the_doctor_exits_1_where_something_is_wrong(shell: Shell, databas
     assert shell.json("doctor")["healthy"] is True
     with pytest.raises(Exception, match="could not create unique index"):
         await connection.execute("CREATE UNIQUE INDEX CONCURRENTLY once ON t (n)")
-    told = shell("doctor", code=1)
+    told = shell.output("doctor", code=1)
     assert "do: REINDEX INDEX CONCURRENTLY public.once" in told
-    assert shell.json("doctor", code=1)["healthy"] is False
+    assert json.loads(shell.output("doctor", "--json", code=1))["healthy"] is False

@@ -161,8 +161,10 @@ async def test_our_own_jobs_and_daemons(database: Any) -> None:
     (finding,) = (await look(field, "Jobs")).findings
     assert (finding.level, finding.fix) == (Level.WARNING, "SELECT pgbackfill.resume('job')")
     await field.connection.fetch(str(finding.fix))
-    await field.execute("UPDATE pgbackfill.jobs SET wait_reason = 'old_transaction pid 7', wait_since = now()")
-    finding = of(await look(field, "Jobs"), "held for 0 s: old_transaction pid 7")
+    await field.execute(
+        "UPDATE pgbackfill.jobs SET wait_reason = 'old_transaction pid 7', wait_since = now() - '2 min'::interval"
+    )
+    finding = of(await look(field, "Jobs"), "held for 120 s: old_transaction pid 7")
     assert finding.level is Level.PROBLEM
 
 

@@ -65,8 +65,10 @@ plan.__signature__ = _like_enqueue()  # type: ignore[attr-defined]
 
 
 async def _plan(settings: Settings, flags: dict[str, Any]) -> dict[str, Any]:
+    from pgbackfill.database import reports
     from pgbackfill.database.connect import connected
     from pgbackfill.database.migrate import check_schema
+    from pgbackfill.plan import subject
     from pgbackfill.plan.report import plan as put_together
 
     work_dsn = settings.work_dsn or settings.dsn
@@ -75,8 +77,6 @@ async def _plan(settings: Settings, flags: dict[str, Any]) -> dict[str, Any]:
         connected(work_dsn.get_secret_value(), settings=settings, purpose="plan-work", require_primary=True) as work,
     ):
         await check_schema(control)
-        from pgbackfill.plan import subject
-
         found: Subject
         if flags["table_name"] is None:
             _refuse_flags(flags)
@@ -84,7 +84,8 @@ async def _plan(settings: Settings, flags: dict[str, Any]) -> dict[str, Any]:
         else:
             found = await subject.imagined(control, enqueue.new_job(flags))
         options = found.job.pacing(settings.pacing)
-        return await put_together(control, work, found, options, sample=flags["sample"])
+        with reports.translated():
+            return await put_together(control, work, found, options, sample=flags["sample"])
 
 
 def _refuse_flags(flags: dict[str, Any]) -> None:

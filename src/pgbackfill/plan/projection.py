@@ -29,7 +29,7 @@ STEPS_MOST = 20_000
 MARGIN_LEAST, MARGIN_MOST = 0.25, 1.0
 """Of the range around an estimate: at least what a noisy server makes of the same job twice."""
 
-MARGIN_OF_MODEL = 0.5
+MARGIN_OF_MODEL = 1.0
 """Where most of the job's updates will be cheaper than those that could be sampled."""
 
 

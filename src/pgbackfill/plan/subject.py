@@ -25,7 +25,8 @@ class Subject:
 
 async def existing(connection: Connection, name: str) -> Subject:
     """Raises UnknownJob."""
-    subject = await _read(connection, name)
+    async with nothing_kept(connection):  # for its lock_timeout
+        subject = await _read(connection, name)
     if subject is None:
         raise reports.UnknownJob(
             f"There is no job {name!r}; `pgbackfill status` lists them, and a job that is not enqueued yet is planned"

@@ -61,8 +61,9 @@ SELECT 'problem' AS level,
  WHERE NOT i.indisvalid AND c.relpersistence <> 't'
    AND NOT EXISTS (SELECT FROM pg_stat_progress_create_index p WHERE p.index_relid = i.indexrelid
                       OR p.relid = i.indrelid AND p.index_relid = 0)
-   AND NOT EXISTS (SELECT FROM pg_locks l WHERE l.relation = i.indrelid AND l.mode = 'ShareUpdateExclusiveLock' AND l.granted
-                      AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()))
+   -- Whoever may not see others' builds sees their locks; vacuum takes the same one.
+   AND (pg_has_role(current_user, 'pg_read_all_stats', 'USAGE') OR NOT EXISTS (
+            SELECT FROM pg_locks l WHERE l.relation = i.indrelid AND l.mode = 'ShareUpdateExclusiveLock' AND l.granted))
  ORDER BY 2;
 
 -- name: index_builds
@@ -151,9 +152,10 @@ SELECT DISTINCT j.relation FROM pgbackfill.jobs j
  WHERE j.status IN ('queued', 'running', 'paused', 'verifying') AND j.relation IS NOT NULL;
 
 -- name: jobs
--- Held, failed within a week, told nothing to nobody: with what a person can do.
-SELECT CASE WHEN p.status = 'failed' OR p.hold_reason IS NOT NULL THEN 'problem'
-            WHEN p.rows_quarantined > 0 OR p.status = 'paused' THEN 'warning' ELSE 'fine' END AS level,
+-- What is not finished, and what failed within a week. A hold of some seconds is the daemon doing its work.
+SELECT CASE WHEN p.status = 'failed' OR clock_timestamp() - p.hold_since > interval '1 min' THEN 'problem'
+            WHEN p.hold_reason IS NOT NULL OR p.rows_quarantined > 0 OR p.status = 'paused' THEN 'warning'
+            ELSE 'fine' END AS level,
        format('job %s is %s at %s %%%s%s%s', p.name, p.status, p.percent,
               coalesce(format(', held for %s s: %s', extract(epoch FROM clock_timestamp() - p.hold_since)::bigint, p.hold_reason), ''),
               CASE WHEN p.rows_quarantined > 0 THEN format(', %s rows in quarantine', p.rows_quarantined) ELSE '' END,
