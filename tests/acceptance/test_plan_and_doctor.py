@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
@@ -40,16 +39,11 @@ async def test_a_plan_before_and_after_the_job_exists(shell: Shell, database: An
     assert first["job"]["status"] is None
     assert first["job"]["options"] == {"chunk_target_ms": 50}
     assert first["projection"]["rows_changed"] == 2000
-    assert "set_clause" in shell("plan", "job", "t", "--set", "nothing = 1", code=2)
     assert "There is no job 'job'" in shell("plan", "job", code=2)
     shell("enqueue", *NEW)
-    drawn = shell("plan", "job")
-    assert "job (queued)" in drawn
-    assert "--sample runs a few chunks" in drawn
+    assert "job (queued)" in shell("plan", "job")
     assert "### Hazards" in shell("plan", "job", "--markdown")
     assert "exists already" in shell("plan", *NEW, code=2)
-    assert "Say the table" in shell("plan", "job", "--set", "n = 1", code=2)
-    assert "not both" in shell("plan", "job", "--json", "--markdown", code=2)
 
 
 async def test_dry_runs_say_what_would_happen_and_leave_nothing(shell: Shell, database: Any) -> None:
@@ -58,38 +52,26 @@ async def test_dry_runs_say_what_would_happen_and_leave_nothing(shell: Shell, da
     await connection.add_listener("pgbackfill", lambda *about: heard.append(about))
     empty = await contents(database)
     assert shell.json("enqueue", *NEW, "--dry-run") == {"name": "job", "id": None, "enqueued": True, "dry_run": True}
-    assert "job would be enqueued" in shell("enqueue", *NEW, "--dry-run")
     assert "set_clause" in shell("enqueue", "job", "t", "--set", "nothing = 1", "--dry-run", code=2)
     assert await contents(database) == empty
-    shell("enqueue", *NEW)
-    before = await contents(database)
-    assert shell.json("pause", "job", "--dry-run")["status"] == "paused"
-    assert shell("pause", "job", "--dry-run").startswith(
-        "Dry run, nothing was changed. It would say: job is paused until"
-    )
+    await connection.execute("INSERT INTO pgbackfill.jobs (name, table_name, set_clause) VALUES ('job', 't', 'n = 1')")
+    before, heard_before = await contents(database), len(heard)
+    said = shell("pause", "job", "--dry-run")
+    assert said == "Dry run, nothing was changed. It would say: job is paused until it is resumed.\n"
     assert shell.json("cancel", "job", "--dry-run")["status"] == "cancelled"
-    assert shell.json("resume", "job", "--dry-run") | {"dry_run": True} == shell.json("resume", "job", "--dry-run")
     assert "only a failed or cancelled job" in shell("retry", "job", "--dry-run", code=2)
     throttled = shell.json("throttle", "job", "--ratio", "0.5", "--for", "1h", "--dry-run")
     assert (throttled["throttle_ratio"], throttled["dry_run"]) == (0.5, True)
-    assert "0 throttles ended" in shell("throttle", "--off", "--dry-run")
     assert shell.json("quarantine", "retry", "job", "--dry-run") == {"name": "job", "rows": 0, "dry_run": True}
     assert shell("run", "--drain", "--dry-run") == "job is queued: it would be worked on.\n"
     assert await contents(database) == before
     await connection.fetch("SELECT 1")
-    assert len([about for about in heard if json.loads(about[3])["event"] != "enqueued"]) == 0
-    shell("pause", "job")
-    assert shell("run", "--drain", "--dry-run") == "job is paused: it would be left.\n"
-    shell("cancel", "job")
-    assert shell.json("retry", "job", "--dry-run")["status"] == "queued"
-    assert shell.json("status", "job")["status"] == "cancelled"
+    assert len(heard) == heard_before
 
 
 async def test_a_dry_migration_prints_what_is_missing(shell: Shell, database: Any) -> None:
-    assert "up to date" in shell("migrate", "--dry-run")
     connection = await database.connect()
     await connection.execute("DROP SCHEMA pgbackfill CASCADE")
-    assert shell.json("migrate", "--dry-run")["pending"][0] == 1
     printed = shell("migrate", "--dry-run")
     assert "-- Step 1\n" in printed
     assert "CREATE TABLE pgbackfill.jobs" in printed
@@ -103,4 +85,3 @@ async def test_the_doctor_exits_1_where_something_is_wrong(shell: Shell, databas
         await connection.execute("CREATE UNIQUE INDEX CONCURRENTLY once ON t (n)")
     told = shell.output("doctor", code=1)
     assert "do: REINDEX INDEX CONCURRENTLY public.once" in told
-    assert json.loads(shell.output("doctor", "--json", code=1))["healthy"] is False

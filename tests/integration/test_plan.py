@@ -145,6 +145,7 @@ async def test_a_walk_of_a_few_keys_counts_only_them(database: Any) -> None:
     assert found["rows"] == 100
     assert found["projection"]["rows_changed"] == 100
     assert found["sample"]["rows_scanned"] <= 12 * 100
+    assert found["sample"]["places"][0]["rows_scanned"] == 100
 
 
 @pytest.mark.newest
@@ -276,3 +277,17 @@ async def test_a_sample_waits_for_replicas_and_gives_up(pair: Any, monkeypatch: 
     assert found["sample"]["chunks"] == 0
     assert found["sample"]["stopped"].startswith("replica standby has ")
     assert found["projection"] is None
+
+
+@pytest.mark.newest
+async def test_a_trigger_that_drops_updates_does_not_end_the_sample(database: Any) -> None:
+    field = await Field.open(
+        database, *TABLE,
+        "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
+        "CREATE TRIGGER f BEFORE UPDATE ON t FOR EACH ROW EXECUTE FUNCTION f()",
+    )  # fmt: skip
+    found = await planned(
+        field, sample=True, table_name="t", set_clause="n = (SELECT count(*) FROM t AS o WHERE o.id < 3)"
+    )
+    assert (found["sample"]["chunks"], found["sample"]["rows_changed"]) == (12, 0)
+    assert found["projection"]["rows_changed"] == 0

@@ -22,8 +22,10 @@ class SampleChunk(ChunkTransaction):
 
     report: ChangeReport | None = None
 
-    def begin_after(self, key: KeyText | None) -> None:
-        self.claim = replace(self.claim, lower_key=key, lower_inclusive=key is None)
+    def begin_at(self, lower: Lower | None) -> None:
+        """None: at the first row of the table."""
+        key, inclusive = (lower.key, lower.inclusive) if lower is not None else (None, True)
+        self.claim = replace(self.claim, lower_key=key, lower_inclusive=inclusive)
         self.report = None
 
     async def begin(self, options: PacingOptions) -> None:

@@ -18,11 +18,12 @@ from pgbackfill.control.decision import ChunkSample, Outcome, RunChunk
 from pgbackfill.control.governor import Governor
 from pgbackfill.control.options import PacingOptions
 from pgbackfill.control.sizer import FIRST_CHUNK_ROWS
+from pgbackfill.database.outcome import NotExactlyLocked
 from pgbackfill.database.queries import load
 from pgbackfill.database.types import Connection
 from pgbackfill.jobs.job import Job
 from pgbackfill.keyset.explain import nodes
-from pgbackfill.keyset.key import KeyText, Lower
+from pgbackfill.keyset.key import Lower
 from pgbackfill.keyset.statement import MEASURED, Form
 
 from .chunk import SampleChunk, opened
@@ -54,7 +55,7 @@ AGAIN = 3
 IMAGED_SHARE = 0.1
 """So many chunks that write an image of a page for every tenth row are run once more, to tell what an image costs."""
 
-Place = tuple[Walk, KeyText | None, float]
+Place = tuple[Walk, Lower | None, float]
 
 
 class Sampler:
@@ -76,10 +77,10 @@ class Sampler:
         places = list(_places(walks))
         costs: list[Cost] = []
         overhead_s = await self._overhead(*places[0][:2]) if places else 0.0
-        for walk, key, place in places:
+        for walk, lower, place in places:
             if (reason := await _behind(self._control)) is not None:
                 return Sampled(costs, overhead_s, stopped=reason)
-            costs.append(await self._at(walk, key, place, await self._next()))
+            costs.append(await self._at(walk, lower, place, await self._next()))
         again = [(costs[number], await self._again(places[number], costs[number])) for number in _imaged(costs)]
         locking = await self._locking(places[0][0]) if places and places[0][0].form is not Form.RANGE else None
         return Sampled(await self._confirmed(places, costs), overhead_s, again, locking)
@@ -121,9 +122,9 @@ class Sampler:
                     costs[number] = once_more
         return costs
 
-    async def _overhead(self, walk: Walk, key: KeyText | None) -> float:
+    async def _overhead(self, walk: Walk, lower: Lower | None) -> float:
         """Seconds of a chunk of one row: of some the quickest, without the first, which looks at plans."""
-        return min([(await self._at(walk, key, 0.0, 1)).seconds for _ in range(4)][1:])
+        return min([(await self._at(walk, lower, 0.0, 1)).seconds for _ in range(4)][1:])
 
     async def _next(self) -> int:
         """Waits as the pace says; the rows of the next chunk."""
@@ -133,12 +134,16 @@ class Sampler:
                 return min(decision.rows, self._rows_most)
             await anyio.sleep(decision.seconds)
 
-    async def _at(self, walk: Walk, key: KeyText | None, place: float, rows: int) -> Cost:
+    async def _at(self, walk: Walk, lower: Lower | None, place: float, rows: int) -> Cost:
         if self._chunk is None or self._chunk.change is not walk.change:
             self._chunk = opened(self._work, self._job, walk)
         chunk = self._chunk
-        chunk.begin_after(key)
-        result = await chunk.run(rows, self._options, sleep_s=0.0, rows_per_second=None)
+        chunk.begin_at(lower)
+        try:
+            result = await chunk.run(rows, self._options, sleep_s=0.0, rows_per_second=None)
+        except NotExactlyLocked:  # a trigger drops updates, say: as a lane does
+            chunk.form = Form.JOINED
+            result = await chunk.run(rows, self._options, sleep_s=0.0, rows_per_second=None)
         sample = ChunkSample(
             Outcome.COMMITTED, rows, result.rows_scanned, result.rows_changed, result.wal_bytes, result.seconds,
             at_end=result.finished,
@@ -169,7 +174,8 @@ def _places(walks: list[Walk]) -> Iterator[Place]:
             if wanted < walk.rows or walk is walks[-1]:
                 keys = walk.found.keys
                 index = int(len(keys) * min(wanted / max(1, walk.rows), 1.0))
-                yield walk, (keys[index - 1] if index > 0 and keys else None), place
+                after = Lower(keys[index - 1], inclusive=False) if index > 0 and keys else None
+                yield walk, after or walk.lower, place
                 break
             wanted -= walk.rows
 
