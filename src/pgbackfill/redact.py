@@ -24,6 +24,8 @@ _PATTERNS = (
         ),
         rf"\1{MASK}",
     ),
+    # ALTER ROLE me PASSWORD 'x', in the query of a session
+    (re.compile(r"(\bPASSWORD\s+)'(?:[^']|'')*'", re.IGNORECASE), rf"\1{MASK}"),
     (re.compile(r"\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=-]+", re.IGNORECASE), rf"\1 {MASK}"),
     (re.compile(r"(X-Amz-(?:Signature|Security-Token|Credential)=)[^&\s\"']+", re.IGNORECASE), rf"\1{MASK}"),
 )

@@ -30,7 +30,19 @@ def pgbackfill(*arguments: str, **environment: str) -> subprocess.CompletedProce
 
 def test_version_and_help() -> None:
     assert pgbackfill("--version").stdout == f"pgbackfill {__version__}\n"
-    for command in ("migrate", "run", "enqueue", "status", "pause", "resume", "cancel", "retry", "demo"):
+    for command in (
+        "migrate",
+        "run",
+        "enqueue",
+        "plan",
+        "doctor",
+        "status",
+        "pause",
+        "resume",
+        "cancel",
+        "retry",
+        "demo",
+    ):
         done = pgbackfill(command, "--help")
         assert done.returncode == 0
         assert command in done.stdout

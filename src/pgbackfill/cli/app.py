@@ -11,8 +11,10 @@ from pgbackfill import __version__
 from pgbackfill.cli import (
     control,
     demo,
+    doctor,
     enqueue,
     migrate,
+    plan,
     quarantine,
     run,
     shadow,
@@ -56,6 +58,8 @@ def common(
 app.command("migrate")(migrate.migrate)
 app.command("run")(run.run)
 app.command("enqueue")(enqueue.enqueue)
+app.command("plan")(plan.plan)
+app.command("doctor")(doctor.doctor)
 app.command("status")(status.status)
 app.command("watch")(watch.watch)
 app.command("pause")(control.pause)

@@ -25,6 +25,7 @@ Database = Annotated[
     typer.Option("--dsn", help="Database, as a URI or key=value pairs. [env: PGBACKFILL_DSN, PG*]", show_default=False),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would happen; nothing of it stays.")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,11 @@ def with_database(settings: Settings, work: Callable[[Connection], Awaitable[T]]
             return await work(connection)
 
     return anyio.run(run)
+
+
+def marked(dry_run: bool) -> dict[str, bool]:
+    """What a JSON answer says of a dry run: a script must not take it for the real thing."""
+    return {"dry_run": True} if dry_run else {}
 
 
 def say_json(content: Any) -> None:

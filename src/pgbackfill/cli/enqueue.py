@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pgbackfill.cli.common import Config, Database, Json, say_json, settings_of, with_database
+from pgbackfill.cli.common import Config, Database, DryRun, Json, marked, say_json, settings_of, with_database
 
 if TYPE_CHECKING:
+    from pgbackfill.database.reports import NewJob
     from pgbackfill.database.types import Connection
 
 Text = str | None
@@ -49,47 +51,61 @@ def enqueue(
     keep_old: Annotated[bool, typer.Option("--keep-old", help="Keep what is replaced, for undo.")] = False,
     undo_set_clause: Annotated[Text, _option("--undo-set", "The inverse of --set, for undo.")] = None,
     paused: Annotated[bool, typer.Option("--paused", help="Enqueue it paused.")] = False,
+    dry_run: DryRun = False,
     config: Config = None,
     dsn: Database = None,
     as_json: Json = False,
 ) -> None:
     """Enqueue a job. A job of that name that exists already is left as it is."""
     from pgbackfill.database import reports
+    from pgbackfill.database.dry_run import kept_unless
 
-    job = reports.NewJob(
-        name=name,
-        table_name=table_name,
-        operation=operation or _operation(set_clause, statement, target_table, handler),
-        set_clause=set_clause,
-        from_clause=from_clause,
-        where_clause=where_clause,
-        statement=statement,
-        target_table=target_table,
-        handler=handler,
-        params=_object(params),
-        key_columns=key_columns or None,
-        from_key=from_key or None,
-        to_key=to_key or None,
-        session_settings=pairs("--session-setting", session_settings, literal=False),
-        options=pairs("--option", options, literal=True),
-        priority=priority,
-        run_after=_time(run_after),
-        desired_state="pause" if paused else "run",
-        finalize=_list(finalize),
-        keep_old=keep_old,
-        undo_set_clause=undo_set_clause,
-    )
+    job = new_job(context.params)
 
     async def work(connection: Connection) -> int | None:
-        return await reports.enqueue(connection, job)
+        async with kept_unless(dry_run, connection):
+            return await reports.enqueue(connection, job)
 
     job_id = with_database(settings_of(context, config, dsn), work)
     if as_json:
-        say_json({"name": name, "id": job_id, "enqueued": job_id is not None})
+        enqueued = job_id is not None
+        say_json({"name": name, "id": None if dry_run else job_id, "enqueued": enqueued} | marked(dry_run))
     elif job_id is None:
         typer.echo(f"A job {name} exists already and was left as it is.")
+    elif dry_run:
+        typer.echo(f"Dry run: {name} would be enqueued; `pgbackfill plan` with the same words says what it would do.")
     else:
         typer.echo(f"Enqueued {name}; `pgbackfill status {name}` shows it.")
+
+
+def new_job(flags: Mapping[str, Any]) -> NewJob:
+    """The job that the flags of this command describe."""
+    from pgbackfill.database import reports
+
+    return reports.NewJob(
+        name=flags["name"],
+        table_name=flags["table_name"],
+        operation=flags["operation"]
+        or _operation(flags["set_clause"], flags["statement"], flags["target_table"], flags["handler"]),
+        set_clause=flags["set_clause"],
+        from_clause=flags["from_clause"],
+        where_clause=flags["where_clause"],
+        statement=flags["statement"],
+        target_table=flags["target_table"],
+        handler=flags["handler"],
+        params=_object(flags["params"]),
+        key_columns=list(flags["key_columns"] or ()) or None,
+        from_key=list(flags["from_key"] or ()) or None,
+        to_key=list(flags["to_key"] or ()) or None,
+        session_settings=pairs("--session-setting", flags["session_settings"], literal=False),
+        options=pairs("--option", flags["options"], literal=True),
+        priority=flags["priority"],
+        run_after=_time(flags["run_after"]),
+        desired_state="pause" if flags["paused"] else "run",
+        finalize=_list(flags["finalize"]),
+        keep_old=flags["keep_old"],
+        undo_set_clause=flags["undo_set_clause"],
+    )
 
 
 def _operation(set_clause: Text, statement: Text, target_table: Text, handler: Text) -> str:

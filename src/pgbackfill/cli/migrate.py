@@ -6,12 +6,13 @@ from typing import Annotated
 
 import typer
 
-from pgbackfill.cli.common import Config, Database, Json, say_json, settings_of, with_database
+from pgbackfill.cli.common import Config, Database, DryRun, Json, marked, say_json, settings_of, with_database
 
 
 def migrate(
     context: typer.Context,
     sql: Annotated[bool, typer.Option("--sql", help="Print the SQL instead of running it.")] = False,
+    dry_run: DryRun = False,
     config: Config = None,
     dsn: Database = None,
     as_json: Json = False,
@@ -21,6 +22,15 @@ def migrate(
 
     if sql:
         typer.echo(schema.migration_sql())
+        return
+    if dry_run:
+        missing = with_database(settings_of(context, config, dsn), schema.pending, check=False)
+        if as_json:
+            say_json({"pending": missing, "version": max(schema.migrations())} | marked(dry_run))
+        elif missing:
+            typer.echo("\n".join(f"-- Step {number}\n{schema.migrations()[number]}" for number in missing))
+        else:
+            typer.echo(f"The schema pgbackfill is up to date (step {max(schema.migrations())}).")
         return
     applied = with_database(settings_of(context, config, dsn), schema.migrate, check=False)
     if as_json:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pgbackfill.cli.common import Config, Database, Json, say_json, settings_of, with_database
+from pgbackfill.cli.common import Config, Database, DryRun, Json, marked, say_json, settings_of, with_database
 from pgbackfill.cli.control import Name
 
 if TYPE_CHECKING:
@@ -44,16 +44,25 @@ def list_(
 
 @app.command("retry")
 def retry(
-    context: typer.Context, name: Name, config: Config = None, dsn: Database = None, as_json: Json = False
+    context: typer.Context,
+    name: Name,
+    dry_run: DryRun = False,
+    config: Config = None,
+    dsn: Database = None,
+    as_json: Json = False,
 ) -> None:
     """Run the quarantined rows of a job again, each alone; those that succeed leave the quarantine."""
+    from pgbackfill.cli import words
     from pgbackfill.database import quarantine
+    from pgbackfill.database.dry_run import kept_unless
 
     async def work(connection: Connection) -> int:
-        return await quarantine.retry(connection, name)
+        async with kept_unless(dry_run, connection):
+            return await quarantine.retry(connection, name)
 
     rows = with_database(settings_of(context, config, dsn), work)
     if as_json:
-        say_json({"name": name, "rows": rows})
+        say_json({"name": name, "rows": rows} | marked(dry_run))
     else:
-        typer.echo(f"{name}: {rows} quarantined {'row' if rows == 1 else 'rows'} to run again.")
+        said = f"{name}: {rows} quarantined {'row' if rows == 1 else 'rows'} to run again."
+        typer.echo(words.as_dry_run(said) if dry_run else said)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pgbackfill.cli.common import Config, Database, settings_of
+from pgbackfill.cli.common import Config, Database, DryRun, settings_of, with_database
 
 if TYPE_CHECKING:
     from anyio.abc import TaskStatus
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 def run(
     context: typer.Context,
     drain: Annotated[bool, typer.Option("--drain", help="Exit when nothing due is left.")] = False,
+    dry_run: DryRun = False,
     config: Config = None,
     dsn: Database = None,
     http: Annotated[bool | None, typer.Option("--http/--no-http", help="Whether to answer HTTP.")] = None,
@@ -47,6 +48,13 @@ def run(
         return settings
 
     settings = load()
+    if dry_run:
+        from pgbackfill.cli import words
+        from pgbackfill.database import jobs
+
+        for job in with_database(settings, jobs.pending):
+            typer.echo(words.would_run(job.name, job.status, due=job.due))
+        return
     serve = _serve if settings.http.enabled else None
     work = partial(daemon.run, settings, drain=drain, serve=serve, reload=load)
     # Half the processor time of asyncio's own loop for the same round trips: each chunk is 1 ms shorter.

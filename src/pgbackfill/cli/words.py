@@ -26,6 +26,18 @@ def told(job: Mapping[str, Any]) -> str:
             return f"{name} is {status if status != 'succeeded' else 'done'}."
 
 
+def as_dry_run(said: str) -> str:
+    """A sentence about what would be so."""
+    return f"Dry run, nothing was changed. It would say: {said}"
+
+
+def would_run(name: str, status: str, *, due: bool) -> str:
+    """What `run --drain` would do with a job that is not finished."""
+    if due:
+        return f"{name} is {status}: it would be worked on."
+    return f"{name} is {status}{'' if status == 'paused' else ' and not due yet'}: it would be left."
+
+
 def throttled(job: Mapping[str, Any] | None, ratio: float, until: datetime) -> str:
     """Of one job, or (None) of every job in the database."""
     if job is None:

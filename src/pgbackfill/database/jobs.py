@@ -57,7 +57,7 @@ async def expire(connection: Connection) -> list[str]:
 
 async def active(connection: Connection, status: str = "running") -> list[Job]:
     """Every job of this status, most urgent first."""
-    return [read(row) for row in await connection.fetch(_sql("active_jobs"), status)]
+    return [job_of(row) for row in await connection.fetch(_sql("active_jobs"), status)]
 
 
 async def pending(connection: Connection) -> list[Pending]:
@@ -98,8 +98,8 @@ async def quarantined(connection: Connection, job_id: int) -> int:
     return count
 
 
-def read(row: asyncpg.Record) -> Job:
-    """A row of `active_jobs`."""
+def job_of(row: asyncpg.Record) -> Job:
+    """A row with the columns of `active_jobs`."""
 
     def key(name: str) -> tuple[str, ...] | None:
         return tuple(row[name]) if row[name] is not None else None

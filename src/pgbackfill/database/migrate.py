@@ -99,6 +99,14 @@ async def migrate(connection: Connection) -> list[int]:
         raise SchemaMismatch("This server is read-only; run `pgbackfill migrate` on the primary.") from error
 
 
+async def pending(connection: Connection) -> list[int]:
+    """The numbers that `migrate` would apply, oldest first. Raises SchemaMismatch if the schema is too new."""
+    applied = await _applied(connection)
+    if newer := applied - migrations().keys():
+        raise SchemaMismatch(_too_new(max(newer)))
+    return sorted(migrations().keys() - applied)
+
+
 async def check_schema(connection: Connection) -> None:
     """Raises SchemaMismatch, with what to do, unless the schema is the one that this program was written for."""
     if (version := connection.get_server_version()) < (14,):

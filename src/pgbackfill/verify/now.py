@@ -111,7 +111,7 @@ async def _job(connection: Connection, name: str) -> tuple[Any, int]:
         row = await connection.fetchrow(load("steps")["job_by_name"], name)
         if row is None:
             raise UnknownJob(f"There is no job {name!r}; `pgbackfill status` lists them.")
-        job = jobs.read(row)
+        job = jobs.job_of(row)
         if not job.prepared:
             raise UsageError(f"The job {name} has not begun, so there is nothing to verify.")
         return job, await jobs.quarantined(connection, job.id)

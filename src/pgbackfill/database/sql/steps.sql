@@ -101,7 +101,7 @@ SELECT $1, $2, ARRAY(SELECT jsonb_array_elements_text(value)) FROM jsonb_array_e
     ON CONFLICT DO NOTHING;
 
 -- name: job_by_name
-SELECT id, name, table_name, operation, relation, key_columns, set_clause, from_clause, where_clause, statement,
+SELECT id, name, table_name, operation, relation, key_columns, set_clause, from_clause, where_clause, statement, target_relation,
        from_key, to_key, session_settings::text AS session_settings, options::text AS options, search_path, time_zone,
        status, desired_state, prepared_at IS NOT NULL AS prepared, NULL::float8 AS throttle_ratio,
        NULL::timestamptz AS throttle_until, kept_columns, finalize <> '[]' AS finalizes
