@@ -14,7 +14,7 @@ help:
 	@echo "make test-system  tests that need Debian's Postgres 15, PgBouncer, Prometheus and Chromium"
 	@echo "make test-docker  tests that build the image and run docker-compose.yml (needs a Docker engine with Compose)"
 	@echo "make generated    write Grafana's dashboards and the PrometheusRule anew"
-	@echo "make bench        throughput, scaling, reaction, lanes and the race, side by side (hours; BENCH_FLAGS=--quick for a minute each)"
+	@echo "make bench        throughput, scaling, reaction, lanes, handlers and the race, side by side (hours; BENCH_FLAGS=--quick for a minute each)"
 	@echo "make format       rewrite the code as make check wants it"
 	@echo "make constraints  choose the pinned versions anew (needs uv)"
 	@echo "make clean        remove .venv and caches"
@@ -51,6 +51,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.scaling $(BENCH_FLAGS)
 	$(BIN)/python -m benchmarks.reaction $(BENCH_FLAGS)
 	$(BIN)/python -m benchmarks.lanes $(BENCH_FLAGS)
+	$(BIN)/python -m benchmarks.handler $(BENCH_FLAGS)
 	$(BIN)/python -m benchmarks.race $(BENCH_FLAGS)
 
 # Without addresses, so that it serves every mirror.

@@ -95,6 +95,8 @@ class Settings(BaseSettings, PacingOptions):
     custom_sql: tuple[CustomSql, ...] = Field((), description="signals that a query of yours reads")
     promql: tuple[Promql, ...] = Field((), description="signals that a Prometheus query reads")
 
+    handlers: Words = Field((), description="Python modules whose handlers this process runs")
+
     max_concurrent_jobs: int = Field(2, ge=1, le=100, description="jobs that this process works on at once")
     lease_s: float = Field(30, ge=5, le=3_600, json_schema_extra={"unit": "s"})
     poll_s: float = Field(1.0, ge=0.05, le=60, json_schema_extra={"unit": "s"})

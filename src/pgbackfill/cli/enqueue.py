@@ -45,6 +45,15 @@ def enqueue(
     options: Annotated[Texts, _option("--option", "Pacing option name=value; may be repeated.")] = None,
     priority: Annotated[int, _option("--priority", "Higher first.")] = 0,
     run_after: Annotated[Text, _option("--run-after", "Not before this time, in ISO 8601.")] = None,
+    hours: Annotated[
+        Texts, _option("--hours", 'When it may run, as in "Mon-Fri 22:00-06:00"; may be repeated.')
+    ] = None,
+    time_zone: Annotated[Text, _option("--time-zone", "Of --hours, as in Europe/Berlin.")] = None,
+    only_while: Annotated[
+        Texts, _option("--only-while", 'Condition on a signal, as in "checkout_load < 100"; may be repeated.')
+    ] = None,
+    after: Annotated[Texts, _option("--after", "Job that must have succeeded before; may be repeated.")] = None,
+    approve: Annotated[bool, typer.Option("--approve", help="Begin only after `pgbackfill approve`.")] = False,
     paused: Annotated[bool, typer.Option("--paused", help="Enqueue it paused.")] = False,
     config: Config = None,
     dsn: Database = None,
@@ -72,6 +81,9 @@ def enqueue(
         priority=priority,
         run_after=_time(run_after),
         desired_state="pause" if paused else "run",
+        windows=_windows(hours, time_zone, only_while),
+        after=after or (),
+        approve=approve,
     )
 
     async def work(connection: Connection) -> int | None:
@@ -84,6 +96,11 @@ def enqueue(
         typer.echo(f"A job {name} exists already and was left as it is.")
     else:
         typer.echo(f"Enqueued {name}; `pgbackfill status {name}` shows it.")
+
+
+def _windows(hours: Texts, time_zone: Text, only_while: Texts) -> dict[str, Any] | None:
+    given = {"hours": hours or None, "time_zone": time_zone, "only_while": only_while or None}
+    return {name: value for name, value in given.items() if value is not None} or None
 
 
 def _operation(set_clause: Text, statement: Text, target_table: Text, handler: Text) -> str:

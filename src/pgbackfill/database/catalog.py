@@ -93,7 +93,7 @@ async def choose_form(connection: Connection, job: Job, change: Change, relation
     A value read from another table is current only if the row was locked by an *earlier* statement, so whatever reads
     more than the row is locked first. Where that cannot be told, it is assumed.
     """
-    if job.operation == "statement" or job.from_clause is not None:
+    if job.operation in ("statement", "handler") or job.from_clause is not None:
         return Form.JOINED
     head = (
         f"UPDATE ONLY {change.relation} AS t SET {job.set_clause}\n"

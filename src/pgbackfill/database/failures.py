@@ -10,6 +10,7 @@ import asyncpg
 
 from pgbackfill.database.dsn import Dsn
 from pgbackfill.errors import DatabaseUnavailable
+from pgbackfill.handlers.errors import HandlerError
 from pgbackfill.jobs.failures import Failure, classify
 from pgbackfill.redact import redact
 
@@ -17,6 +18,8 @@ DISCONNECTED = "disconnected"
 SERVER_FULL = "server_full"
 UNWRITABLE = frozenset({DISCONNECTED, SERVER_FULL})
 """First words of the holds during which pgbackfill's own tables cannot be counted on."""
+
+HANDLER_UNAVAILABLE = "handler_unavailable"
 
 _KIND = {Failure.HOLD: SERVER_FULL, Failure.DISCONNECTED: DISCONNECTED, Failure.LOCKED: "table_locked"}
 
@@ -31,6 +34,8 @@ def hold_reason(error: BaseException) -> str:
         return f"{SERVER_FULL if error.full else DISCONNECTED} {error.brief}"
     if isinstance(error, asyncpg.PostgresError):
         return f"{_KIND.get(classify(error.sqlstate), 'server_busy')} {first_line(error)} ({error.sqlstate})"
+    if isinstance(error, HandlerError):
+        return f"{HANDLER_UNAVAILABLE} {first_line(error)}"
     return f"{DISCONNECTED} {first_line(error)}"
 
 

@@ -11,6 +11,7 @@ import anyio
 from pgbackfill.control.governor import Governor
 from pgbackfill.database.link import Link
 from pgbackfill.database.types import Connection
+from pgbackfill.handlers.registry import Handlers
 from pgbackfill.jobs.job import Job
 from pgbackfill.metrics import Metrics
 from pgbackfill.settings import Settings
@@ -38,6 +39,8 @@ class Context:
     """pgbackfill's own tables: roster, heartbeat, HTTP."""
     connect_work: Callable[[], Awaitable[Connection]]
     """Opens a connection that runs chunks."""
+    handlers: Handlers = field(default_factory=Handlers)
+    """Those of this process; jobs of others are left to other daemons."""
     bell: Bell = field(default_factory=Bell)
     """Rung on every change that a sleeper should look at: NOTIFY, pause, resume, stop."""
     worker_id: int = 0  # heartbeat

@@ -8,17 +8,18 @@ CREATE FUNCTION pgbackfill.enqueue(
     target_table text DEFAULT NULL, handler text DEFAULT NULL, params jsonb DEFAULT '{}',
     key_columns text[] DEFAULT NULL, from_key text[] DEFAULT NULL, to_key text[] DEFAULT NULL,
     session_settings jsonb DEFAULT '{}', options jsonb DEFAULT '{}', priority int DEFAULT 0,
-    run_after timestamptz DEFAULT now(), desired_state text DEFAULT 'run')
+    run_after timestamptz DEFAULT now(), desired_state text DEFAULT 'run', windows jsonb DEFAULT NULL,
+    after text[] DEFAULT '{}', approve boolean DEFAULT false)
 RETURNS bigint
 LANGUAGE sql
 BEGIN ATOMIC
     INSERT INTO pgbackfill.jobs (name, table_name, operation, set_clause, from_clause, where_clause, statement,
         target_table, handler, params, key_columns, from_key, to_key, session_settings, options, priority, run_after,
-        desired_state)
+        desired_state, windows, after, approve)
     VALUES (enqueue.name, enqueue.table_name, enqueue.operation, enqueue.set_clause, enqueue.from_clause,
         enqueue.where_clause, enqueue.statement, enqueue.target_table, enqueue.handler, enqueue.params,
         enqueue.key_columns, enqueue.from_key, enqueue.to_key, enqueue.session_settings, enqueue.options,
-        enqueue.priority, enqueue.run_after, enqueue.desired_state)
+        enqueue.priority, enqueue.run_after, enqueue.desired_state, enqueue.windows, enqueue.after, enqueue.approve)
     ON CONFLICT (name) DO NOTHING;
     SELECT j.id FROM pgbackfill.jobs AS j WHERE j.name = enqueue.name;
 END;

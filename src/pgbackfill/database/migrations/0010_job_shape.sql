@@ -7,7 +7,7 @@ DECLARE
     field record;
 BEGIN
     FOR field IN SELECT key, value FROM jsonb_each_text(to_jsonb(job)) WHERE key IN ('name', 'table_name', 'operation',
-        'params', 'session_settings', 'options', 'priority', 'run_after', 'desired_state') AND value IS NULL
+        'params', 'session_settings', 'options', 'priority', 'run_after', 'desired_state', 'after', 'approve') AND value IS NULL
     LOOP
         PERFORM pgbackfill.refuse(field.key, 'must not be null' || CASE WHEN field.key IN ('name', 'table_name') THEN ''
             ELSE '; leave it out for the default' END);
@@ -20,22 +20,23 @@ BEGIN
         PERFORM pgbackfill.refuse('name', format('"%s" must be 1 to 200 of a-z, 0-9, _, . and -, beginning with a '
             'letter or digit', left(job.name, 200)));
     END IF;
-    IF job.operation IN ('copy', 'handler') THEN
-        PERFORM pgbackfill.refuse('operation', format('%s is not available in this version; use update, delete or '
-            'statement', job.operation));
-    ELSIF job.operation NOT IN ('update', 'delete', 'statement') THEN
-        PERFORM pgbackfill.refuse('operation', format('must be update, delete or statement, not "%s"', job.operation));
+    IF job.operation = 'copy' THEN
+        PERFORM pgbackfill.refuse('operation', 'copy is not available in this version; use update, delete, statement or '
+            'handler');
+    ELSIF job.operation NOT IN ('update', 'delete', 'statement', 'handler') THEN
+        PERFORM pgbackfill.refuse('operation', format('must be update, delete, statement or handler, not "%s"',
+            job.operation));
     END IF;
     FOR field IN
         SELECT c.name, c.value, job.operation = ANY (c.needed_by) AS needed, job.operation = ANY (c.taken_by) AS taken
         FROM (VALUES
             ('set_clause', job.set_clause, ARRAY['update'], ARRAY['update']),
             ('from_clause', job.from_clause, '{}', ARRAY['update', 'delete']),
-            ('where_clause', job.where_clause, '{}', ARRAY['update', 'delete', 'statement']),
+            ('where_clause', job.where_clause, '{}', ARRAY['update', 'delete', 'statement', 'handler']),
             ('statement', job.statement, ARRAY['statement'], ARRAY['statement']),
             ('target_table', job.target_table, '{}', '{}'),
-            ('handler', job.handler, '{}', '{}'),
-            ('params', nullif(job.params, '{}')::text, '{}', '{}')) AS c (name, value, needed_by, taken_by)
+            ('handler', job.handler, ARRAY['handler'], ARRAY['handler']),
+            ('params', nullif(job.params, '{}')::text, '{}', ARRAY['handler'])) AS c (name, value, needed_by, taken_by)
     LOOP
         IF field.needed AND field.value IS NULL THEN
             PERFORM pgbackfill.refuse(field.name, format('is missing; operation %s needs it', job.operation));
@@ -46,6 +47,12 @@ BEGIN
                 ELSE '; leave it out' END);
         END IF;
     END LOOP;
+    IF jsonb_typeof(job.params) <> 'object' THEN
+        PERFORM pgbackfill.refuse('params', 'must be a JSON object such as {"country": "de"}');
+    ELSIF job.handler !~ '^[A-Za-z_][A-Za-z0-9_.-]{0,199}$' THEN
+        PERFORM pgbackfill.refuse('handler', format('"%s" must be 1 to 200 of A-Z, a-z, 0-9, _, . and -, beginning with a '
+            'letter or _', left(job.handler, 200)));
+    END IF;
     IF job.desired_state NOT IN ('run', 'pause', 'cancel') THEN
         PERFORM pgbackfill.refuse('desired_state', format('must be run, pause or cancel, not "%s"', job.desired_state));
     END IF;

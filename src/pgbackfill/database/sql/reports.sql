@@ -63,6 +63,9 @@ SELECT pgbackfill.resume($1)
 -- name: cancel
 SELECT pgbackfill.cancel($1)
 
+-- name: approve
+SELECT pgbackfill.approve($1)
+
 -- name: retry
 SELECT pgbackfill.retry($1)
 
@@ -76,7 +79,8 @@ SELECT pgbackfill.unthrottle($1)
 -- name: enqueue
 -- No row: a job of that name exists, and a migration that runs twice has lost nothing.
 INSERT INTO pgbackfill.jobs (name, table_name, operation, set_clause, from_clause, where_clause, statement, target_table,
-    handler, params, key_columns, from_key, to_key, session_settings, options, priority, run_after, desired_state)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, coalesce($17, now()), $18)
+    handler, params, key_columns, from_key, to_key, session_settings, options, priority, run_after, desired_state, windows,
+    after, approve)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, coalesce($17, now()), $18, $19, $20, $21)
 ON CONFLICT (name) DO NOTHING
 RETURNING id
