@@ -92,6 +92,10 @@ BEGIN
             (SELECT string_agg(format('%I', k), ', ' ORDER BY n)
              FROM unnest(job.key_columns) WITH ORDINALITY AS u (k, n)));
     END IF;
+    IF job.operation = 'handler' THEN
+        RETURN format(E'SELECT %s FROM ONLY %s AS t WHERE %s\n',
+            (SELECT string_agg(format('t.%I', k), ', ') FROM unnest(job.key_columns) AS k), target, condition);
+    END IF;
     IF job.from_clause IS NOT NULL THEN
         items := format(E'%s %s, %s\n', CASE job.operation WHEN 'update' THEN 'FROM' ELSE 'USING' END,
             pgbackfill.chunk_sample(target, job.key_columns), job.from_clause);

@@ -25,7 +25,7 @@ LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 
 $$;
 
 -- Finished jobs with their ranges and events. A job that has succeeded stays while rows of it are in quarantine: nothing
--- else says which rows were not changed.
+-- else says which rows were not changed. So does one that another job waits for.
 CREATE FUNCTION pgbackfill.prune_jobs(retention interval, most int) RETURNS bigint
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     WITH gone AS (
@@ -35,6 +35,8 @@ LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 
                          AND j.finished_at < pgbackfill.oldest_kept($1)
                          AND NOT (j.status = 'succeeded'
                                   AND EXISTS (SELECT FROM pgbackfill.quarantine q WHERE q.job_id = j.id))
+                         AND NOT EXISTS (SELECT FROM pgbackfill.jobs w
+                                          WHERE w.status IN ('queued', 'paused') AND j.name = ANY (w.after))
                        ORDER BY j.finished_at LIMIT $2 FOR UPDATE SKIP LOCKED)
      RETURNING 1
     )

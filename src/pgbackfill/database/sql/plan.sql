@@ -11,9 +11,9 @@ SELECT coalesce(nullif(r.application_name, ''), r.pid::text) AS name,
 -- name: subject
 -- A job as a daemon sees it, whatever its status, and what SQL knows of it.
 SELECT j.id, j.name, j.table_name, j.operation, j.relation, j.key_columns, j.set_clause, j.from_clause, j.where_clause,
-       j.statement, j.target_relation, j.from_key, j.to_key, j.session_settings::text AS session_settings, j.options::text AS options,
+       j.statement, j.target_relation, j.handler, j.params::text AS params, j.from_key, j.to_key, j.session_settings::text AS session_settings, j.options::text AS options,
        j.search_path, j.time_zone, j.status, j.desired_state, j.prepared_at IS NOT NULL AS prepared, j.kept_columns,
-       j.finalize <> '[]' AS finalizes, NULL::double precision AS throttle_ratio, NULL::timestamptz AS throttle_until,
+       j.finalize <> '[]' AS finalizes, NULL::text AS waits_for, '{}'::text[] AS only_while, NULL::double precision AS throttle_ratio, NULL::timestamptz AS throttle_until,
        pgbackfill.plan(j.name)::text AS facts
   FROM pgbackfill.jobs AS j WHERE j.name = $1;
 

@@ -102,7 +102,8 @@ SELECT $1, $2, ARRAY(SELECT jsonb_array_elements_text(value)) FROM jsonb_array_e
 
 -- name: job_by_name
 SELECT id, name, table_name, operation, relation, key_columns, set_clause, from_clause, where_clause, statement, target_relation,
-       from_key, to_key, session_settings::text AS session_settings, options::text AS options, search_path, time_zone,
+       handler, params::text AS params, from_key, to_key, session_settings::text AS session_settings, options::text AS options, search_path, time_zone,
        status, desired_state, prepared_at IS NOT NULL AS prepared, NULL::float8 AS throttle_ratio,
-       NULL::timestamptz AS throttle_until, kept_columns, finalize <> '[]' AS finalizes
+       NULL::timestamptz AS throttle_until, kept_columns, finalize <> '[]' AS finalizes,
+       NULL::text AS waits_for, '{}'::text[] AS only_while
   FROM pgbackfill.jobs WHERE name = $1;
