@@ -291,3 +291,12 @@ async def test_a_trigger_that_drops_updates_does_not_end_the_sample(database: An
     )
     assert (found["sample"]["chunks"], found["sample"]["rows_changed"]) == (12, 0)
     assert found["projection"]["rows_changed"] == 0
+
+
+@pytest.mark.newest
+async def test_a_job_that_can_be_undone_says_so_before_it_exists_and_after(database: Any) -> None:
+    field = await Field.open(database, *TABLE)
+    found = await planned(field, sample=True, **JOB, keep_old=True)
+    assert "keep_old" in kinds(found)
+    assert found["sample"]["rows_changed"] > 0
+    assert found["way_back"][-1].startswith("pgbackfill undo job ")

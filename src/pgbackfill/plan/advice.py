@@ -21,13 +21,14 @@ ADVICE: Final = {
     "plan": "create the index that the error names, or change the job's SQL: the job would fail with it",
     "old_transaction": "the job begins when it has ended",
     "publication": "every changed row goes to its subscribers: make sure that they keep up",
+    "keep_old": "expect two to three times the duration, and room for the keys and the kept columns",
     "not_logged": "an unlogged table is not replicated, and is emptied by a crash",
     "autovacuum_off": "ALTER TABLE … RESET (autovacuum_enabled), or VACUUM by hand while the job runs",
     "never_analyzed": "ANALYZE the table, so that plans and this page rest on figures",
 }
 
 
-def way_back(facts: dict[str, Any]) -> list[str]:
+def way_back(facts: dict[str, Any], *, undoable: bool = False) -> list[str]:
     """How to stop, and what to save beforehand for whoever wants the old values again; the last lines are SQL."""
     job, table = facts["job"], facts["table"]
     name = job["name"]
@@ -35,6 +36,8 @@ def way_back(facts: dict[str, Any]) -> list[str]:
         f"pgbackfill pause {name}    -- stops at the next chunk boundary; pgbackfill resume {name} goes on",
         f"pgbackfill cancel {name}   -- the same for good; what is done stays done",
     ]
+    if undoable:
+        return [*lines, f"pgbackfill undo {name}     -- once it has ended: puts back what nobody has written since"]
     if job["operation"] == "statement":
         return [*lines, "-- what the statement writes, only its author can take back"]
     saved = quote_identifier(f"{name}_before"[:63])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import asyncpg
@@ -43,11 +43,17 @@ async def plan(
     With `sample` some chunks are run and rolled back. What a chunk would be refused for becomes a hazard.
     """
     job, facts = subject.job, subject.facts
+    undoable = job.kept_columns is not None
+    if undoable:  # its side table comes with its first range
+        job = replace(job, kept_columns=None)
+        subject = replace(subject, job=job)
     result = dict(facts)
     began = time.monotonic()
     found = await _hazards(control, work, job, facts, options)
     walked = await _walked(work, subject)
     looked_s = time.monotonic() - began
+    if undoable:
+        found.append(Hazard("keep_old", "what undo needs is written beside each change, which no figure here includes"))
     rows = sum(walk.rows for walk in walked)
     result["rows"] = rows if walked else facts["table"]["rows"]
     result["statements"] = [asdict(step) for step in _steps(job, walked, options)]
@@ -64,7 +70,7 @@ async def plan(
     result["projection"] = _projected(projection) if projection is not None else None
     result["disk"] = _disk(facts, projection.rows_changed if projection is not None else None)
     result["hazards"] = [asdict(hazard) | {"advice": advice.ADVICE.get(hazard.kind)} for hazard in found]
-    result["way_back"] = advice.way_back(facts)
+    result["way_back"] = advice.way_back(facts, undoable=undoable)
     return result
 
 
