@@ -56,6 +56,7 @@ def test_every_event_that_the_code_writes_is_documented() -> None:
     python = "\n".join(path.read_text(encoding="utf-8") for path in sorted(SOURCES.rglob("*.py")))
     sql = "\n".join(path.read_text(encoding="utf-8") for path in sorted(SOURCES.rglob("*.sql")))
     written = set(re.findall(r"jobs\.note\([^\"]*\"(\w+)\"", python))
+    written |= set(re.findall(r"guide\.tell\(\s*\"(\w+)\"", python))
     written |= set(re.findall(r"await self(?:\.trouble)?\.pause\(\"(\w+)\"", python))
     for statement in re.findall(r"INSERT INTO pgbackfill\.events \([^)]*\bevent\b[^)]*\)([^;]*)", sql):
         head = statement.partition("jsonb_")[0]

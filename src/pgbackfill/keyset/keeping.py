@@ -11,6 +11,9 @@ from .statement import Change
 XID = "pgbackfill_xid"
 """Column of the side table: the chunk's transaction. While the row's xmin is that, nobody has written the row since."""
 
+BEFORE = "pgbackfill_before"
+"""And the transaction that had made the version which the chunk replaced."""
+
 
 def side_table(job_id: int) -> str:
     """Where what a job replaces is kept; made when the job is inserted."""
@@ -35,22 +38,19 @@ def keeping(change: Change, job_id: int, columns: Sequence[str]) -> Change:
         items = f"chunk,\n{change.from_clause}\n"
         match = _match("t", "chunk", key)
     where = f" AND ({change.where_clause}\n)" if change.where_clause else ""
-    both = [*key, *kept]
-    values = ", ".join(f"CASE WHEN e.{XID} IS NULL THEN o.{name} ELSE e.{name} END" for name in kept)
-    own = ", ".join(f"o.{name}" for name in key)
-    again = ", ".join(f"{name} = excluded.{name}" for name in [*kept, XID])
+    both = ", ".join([*key, *kept])
+    read = ", ".join(f"t.{name}" for name in [*key, *kept])
+    again = [f"{name} = CASE WHEN s.{XID} = excluded.{BEFORE} THEN s.{name} ELSE excluded.{name} END" for name in kept]
+    again += [f"{name} = excluded.{name}" for name in (XID, BEFORE)]
     statement = (
-        f", pgbackfill_old AS MATERIALIZED (SELECT {', '.join(f't.{name}' for name in both)}, t.xmin AS {XID}"
+        f", pgbackfill_old AS MATERIALIZED (SELECT {read}, t.xmin AS {BEFORE}"
         f" FROM ONLY {change.relation} AS t JOIN chunk ON {_match('t', 'chunk', key)})"
         f", pgbackfill_changed AS (UPDATE ONLY {change.relation} AS t SET {change.set_clause}\n FROM {items}"
         f" WHERE {match}{where} RETURNING {', '.join(f't.{name}' for name in key)})"
-        f" INSERT INTO {side} ({', '.join([*both, XID])})"
-        f" SELECT {', '.join(part for part in (own, values) if part)}, pg_catalog.pg_current_xact_id()::pg_catalog.xid"
-        f" FROM pgbackfill_changed AS c JOIN pgbackfill_old AS o ON {_match('c', 'o', key)}"
-        # OFFSET 0: looked up row by row; else all of a large side table could be read for each chunk.
-        f" LEFT JOIN LATERAL (SELECT {', '.join([*kept, XID])} FROM {side} AS k WHERE {_match('k', 'o', key)} OFFSET 0)"
-        f" AS e ON e.{XID} = o.{XID}"
-        f" ON CONFLICT ({', '.join(key)}) DO UPDATE SET {again}"
+        f" INSERT INTO {side} AS s ({both}, {XID}, {BEFORE})"
+        f" SELECT {', '.join(f'o.{name}' for name in [*key, *kept])}, pg_catalog.pg_current_xact_id()::pg_catalog.xid,"
+        f" o.{BEFORE} FROM pgbackfill_changed AS c JOIN pgbackfill_old AS o ON {_match('c', 'o', key)}"
+        f" ON CONFLICT ({', '.join(key)}) DO UPDATE SET {', '.join(again)}"
     )
     return replace(change, operation="statement", statement=statement, set_clause=None)
 

@@ -143,9 +143,9 @@ class StepRun:
 
     async def tell(self, event: str, **detail: Any) -> None:
         """Writes an event of the job, and the log."""
+        self._log.info(event.replace("_", " "), **detail)
         async with self.control.use() as control:
             await jobs.note(control, self.job.id, event, **detail)
-        self._log.info(event.replace("_", " "), **detail)
 
     def _failed(self, error: BaseException) -> None:
         """Fewer rows at the next attempt, where rows can be to blame."""

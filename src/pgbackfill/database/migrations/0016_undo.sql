@@ -54,14 +54,14 @@ BEGIN
     RETURN job;
 END $$;
 
--- The side table: key, what is kept, and the transaction that changed the row. With its owner's rights, because enqueuers
+-- The side table: key, what is kept, the transaction that changed the row, and the one whose version that has replaced. With its owner's rights, because enqueuers
 -- may create nothing here; who enqueued may read it, since undo is planned under that login's rights.
 CREATE FUNCTION pgbackfill.create_side_table() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     side text := format('pgbackfill.%I', 'old_' || NEW.id);
 BEGIN
-    EXECUTE format('CREATE TABLE %s (%s, pgbackfill_xid xid NOT NULL, PRIMARY KEY (%s))', side,
+    EXECUTE format('CREATE TABLE %s (%s, pgbackfill_xid xid NOT NULL, pgbackfill_before xid NOT NULL, PRIMARY KEY (%s))', side,
         (SELECT string_agg(format('%I %s%s', a.attname, format_type(a.atttypid, a.atttypmod), coalesce(
                     (SELECT format(' COLLATE %I.%I', s.nspname, l.collname) FROM pg_collation AS l
                      JOIN pg_namespace AS s ON s.oid = l.collnamespace WHERE l.oid = a.attcollation), '')), ', ' ORDER BY k.n)
