@@ -57,7 +57,7 @@ class Writers:
         begin, count = perf_counter(), 0
         while not self.stop:
             count += 1
-            await anyio.sleep(begin + count * WRITERS / self.rate - perf_counter())
+            await anyio.sleep(max(0.0, begin + count * WRITERS / self.rate - perf_counter()))
             key, new = chance.randint(1, self.rows), self.rows + number + WRITERS * count
             statement = chance.choice(
                 (

@@ -132,17 +132,19 @@ async def _copied(field: Field, rows: int) -> None:
     (job,) = await jobs.active(field.connection)
     await may_begin(field, job)
     connection = await asyncpg.connect(field.database.dsn)
-    assert await prepare.prepare(field.connection, connection, job)
-    while await field.value("SELECT EXISTS (SELECT FROM pgbackfill.ranges WHERE status = 'open')"):
-        chunk = await taken(field, job, connection)
-        while True:
-            try:
-                if (await chunk.run(rows, PacingOptions(), sleep_s=0.0, rows_per_second=None)).finished:
-                    break
-            except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
-                rows = max(1, rows // 2)
+    try:
+        assert await prepare.prepare(field.connection, connection, job)
+        while await field.value("SELECT EXISTS (SELECT FROM pgbackfill.ranges WHERE status = 'open')"):
+            chunk = await taken(field, job, connection)
+            while True:
+                try:
+                    if (await chunk.run(rows, PacingOptions(), sleep_s=0.0, rows_per_second=None)).finished:
+                        break
+                except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
+                    rows = max(1, rows // 2)
+    finally:  # whatever failed, the next round must not wait for it
+        connection.terminate()
     await jobs.settle(field.connection)
-    await connection.close()
     assert (await field.progress(job.name))["status"] == "succeeded"
 
 

@@ -40,9 +40,14 @@ async def of_assignments(
 ) -> tuple[SyncTrigger, int]:
     """The trigger for assignments that no job has, judged as a job's are. Raises UsageError."""
     nobodys = f"sync-trigger-{secrets.token_hex(16)}"
-    with translated():
-        row = await connection.fetchrow(load("dualwrite")["check"], table, set_clause, nobodys)
-    assert row is not None, "the check answers a row or raises"
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        with translated():
+            row = await connection.fetchrow(load("dualwrite")["check"], table, set_clause, nobodys)
+    finally:
+        await transaction.rollback()
+    assert row is not None, "INSERT answers its row or raises"
     return await _trigger(connection, name, row, condition)
 
 

@@ -7,17 +7,10 @@ SELECT operation, relation::oid AS relation, set_clause, from_clause, search_pat
   FROM pgbackfill.jobs WHERE name = $1;
 
 -- name: check
--- Assignments that no job has: judged as if one were inserted. $1 table_name, $2 set_clause, $3 a name that nobody has.
--- As in the trigger of pgbackfill.jobs, the caller's search_path decides; no operator is used outside of the check.
-SELECT checked.relation::oid AS relation, checked.set_clause, checked.search_path, checked.time_zone,
-       checked.session_settings::text AS session_settings
-  FROM pg_catalog.jsonb_populate_record(NULL::pgbackfill.jobs, pg_catalog.jsonb_build_object(
-           'name', $3::text, 'table_name', $1::text, 'operation', 'update', 'set_clause', $2::text,
-           'params', '{}'::pg_catalog.jsonb, 'session_settings', '{}'::pg_catalog.jsonb,
-           'options', '{}'::pg_catalog.jsonb, 'priority', 0, 'run_after', pg_catalog.now(), 'desired_state', 'run',
-           'search_path', pgbackfill.path_text(pg_catalog.current_schemas(false)),
-           'time_zone', pg_catalog.current_setting('TimeZone'))) AS job
- CROSS JOIN LATERAL pgbackfill.check_job(job) AS checked;
+-- Assignments that no job has: judged by inserting one, which is rolled back. $1 table_name, $2 set_clause, $3 a name that
+-- nobody has. The caller's search_path decides, as it does for every job.
+INSERT INTO pgbackfill.jobs (name, table_name, set_clause) VALUES ($3, $1, $2)
+RETURNING relation::oid AS relation, set_clause, search_path, time_zone, session_settings::text AS session_settings;
 
 -- name: table
 SELECT n.nspname AS schema, format('%I.%I', n.nspname, c.relname) AS relation,
