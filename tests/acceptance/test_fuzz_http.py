@@ -11,7 +11,7 @@ import os
 import random
 from typing import Any
 
-CASES = int(os.environ.get("PGBACKFILL_FUZZ_CASES", "400"))
+CASES = int(os.environ.get("PGBACKFILL_FUZZ_CASES", "300"))
 TOKEN = "correct-horse-battery"
 ANSWER_S = 30.0
 """A request that is not answered by then hangs; a body that never comes is waited for 5 s."""

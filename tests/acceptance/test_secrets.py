@@ -76,7 +76,7 @@ async def test_no_secret_is_shown_anywhere(site: Any, until: Any) -> None:
     for table in ("events", "quarantine", "workers", "notifications", "progress"):
         shown[table] = str(await site.connection.fetch(f"SELECT x::text FROM pgbackfill.{table} AS x"))
     shown["errors of jobs"] = str(await site.connection.fetch("SELECT error, wait_reason FROM pgbackfill.jobs"))
-    commands = ("status", "status fails --json", "run --drain", "pause nobody", "migrate")
+    commands = ("status --json", "run --drain")
     for command in commands:
         told = await site.cli(*command.split(), **(settings | {"dsn": _with_password(own, SECRETS["dsn"], port=1)}))
         shown[command] = told.stdout + told.stderr

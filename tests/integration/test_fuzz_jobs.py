@@ -14,7 +14,7 @@ import pytest
 from support import fuzz
 from support.field import Field, eventually
 
-CASES = int(os.environ.get("PGBACKFILL_FUZZ_CASES", "250"))
+CASES = int(os.environ.get("PGBACKFILL_FUZZ_CASES", "120"))
 SEEDS = 2
 TABLES = 6
 ROWS = 3

@@ -94,7 +94,8 @@ class Slots:
                 slot.spare = True
         for job_id in ended:
             self._shared.pop(job_id, None)
-            self._idle.pop(job_id, None)
+            for slot in self._idle.pop(job_id, []):  # one may have been given back while others were closed
+                await slot.link.close()
 
     async def close(self) -> None:
         """From now on slots are closed when they are given back."""
