@@ -46,9 +46,9 @@ def passing(error: BaseException) -> bool:
 
 BACKOFF_FIRST_S = 0.25
 BACKOFF_MOST_S = 5.0
-"""Doubling between these, half of it left to chance, so that the daemons of a fleet do not return in step. Some users of a
-link ask ten times a second, which a server that is out of connections must not feel; and nobody waits for long after it is
-back."""
+"""Doubling between these, half of it left to chance, so that the daemons of a fleet do not return in step. Some users
+of a link ask ten times a second, which a server that is out of connections must not feel; and nobody waits for long
+after it is back."""
 
 
 class Link:
