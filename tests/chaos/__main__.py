@@ -92,7 +92,8 @@ async def _play(name: str, course: Course, rounds: int, shared: Server | None) -
     outcome.seconds = time.monotonic() - began
     for note, count in sorted(outcome.notes.items()):
         progress(f"  {note}: {count}")
-    progress(f"  {outcome.rounds} rounds, {outcome.lost} lost, {outcome.repeated} repeated, {outcome.verdict}")
+    worst = "" if outcome.worst_s is None else f", worst takeover {outcome.worst_s:.1f} s"
+    progress(f"  {outcome.rounds} rounds, {outcome.lost} lost, {outcome.repeated} repeated{worst}: {outcome.verdict}")
     return outcome
 
 
