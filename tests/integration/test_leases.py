@@ -323,13 +323,13 @@ async def test_a_chunk_that_fell_silent_in_the_middle_of_the_protocol_is_ended(d
     assert await prepare.prepare(field.connection, await database.connect(), job)
     claim = await claimed(field, job)
     assert claim is not None
+    await field.execute(EXPIRE)  # the lease is over, the lock will not be
     silent = await database.connect(dsn, server_settings={"application_name": "pgbackfill/work"})
     await silent.execute("BEGIN; SET LOCAL idle_in_transaction_session_timeout = 1000")
     begun = "SELECT * FROM pgbackfill.begin_chunk($1, $2, $3)"
     assert await silent.fetchrow(begun, claim.range_id, claim.epoch, claim.token) is not None
     parse = b"\0SELECT 1\0\0\0"
     silent._transport.write(b"P" + (len(parse) + 4).to_bytes(4, "big") + parse + b"H\0\0\0\4")
-    await field.execute(EXPIRE)  # the lease is over, the lock is not
     async with field.daemon(**settings):
         await eventually(lambda: field.value("SELECT status = 'succeeded' FROM pgbackfill.jobs"))
     assert await field.rows(COUNTS) == ONCE
