@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import anyio
-from benchmarks.harness.pooler import pgbouncer
+from benchmarks.harness.pooler import pgbouncer, program
 from benchmarks.harness.report import progress
 
 from pgbackfill.embedded import Server
@@ -60,6 +60,8 @@ def main() -> int:
     parser.add_argument("--courses", nargs="+", choices=COURSES, default=list(COURSES), help="these alone")
     parser.add_argument("--rounds", type=int, help="so many of each course")
     arguments = parser.parse_args()
+    if any(COURSES[name].pooled for name in arguments.courses) and program() is None:
+        parser.error("PgBouncer is not here: apt-get install pgbouncer, or name other courses.")
     outcomes = []
     with contextlib.ExitStack() as stack:
         shared: list[Server] = []
@@ -92,7 +94,8 @@ async def _play(name: str, course: Course, rounds: int, shared: Server | None) -
     outcome.seconds = time.monotonic() - began
     for note, count in sorted(outcome.notes.items()):
         progress(f"  {note}: {count}")
-    progress(f"  {outcome.rounds} rounds, {outcome.lost} lost, {outcome.repeated} repeated, {outcome.verdict}")
+    worst = "" if outcome.worst_s is None else f", worst takeover {outcome.worst_s:.1f} s"
+    progress(f"  {outcome.rounds} rounds, {outcome.lost} lost, {outcome.repeated} repeated{worst}: {outcome.verdict}")
     return outcome
 
 

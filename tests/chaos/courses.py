@@ -184,7 +184,9 @@ async def _struck(stage: Stage, heat: Heat, daemon: Daemon, trap: Trap) -> bool:
 
 async def half_open(stage: Stage) -> None:
     """A network that forwards nothing and closes nothing: for a while, until it is cut, or for ever."""
-    await _gather(stage, 3)  # who is cut off for ever needs a while to notice
+    # Who is cut off for ever needs up to 35 s to be of use again (docs/connecting.md): two of them at a time, one that
+    # was just frozen, and one to take over.
+    await _gather(stage, 4)
     turns = 0
 
     async def one(heat: Heat, _: list[Standing]) -> list[float] | None:

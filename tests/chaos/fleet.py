@@ -131,6 +131,10 @@ class Fleet:
                     daemon.send(signal.SIGCONT)
                 for daemon in fleet.alive():
                     await daemon.stopped()
+            except BaseException:
+                for daemon in fleet.alive():
+                    print(f"the end of the log of worker {daemon.worker}:\n{daemon.text[-3000:]}", file=sys.stderr)
+                raise
             finally:
                 for daemon in fleet.daemons:
                     daemon.kill()

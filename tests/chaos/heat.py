@@ -181,7 +181,8 @@ class Heat:
             while not await condition():  # noqa: ASYNC110 - neither Postgres nor a process has an event for this
                 await anyio.sleep(POLL_S)
             return
-        raise Broken(f"{self.job}: {what} did not come within {PATIENCE_S:.0f} s; {await self.standing()}")
+        backends = [tuple(row) for row in await self.ask(QUESTIONS["backends"])]
+        raise Broken(f"{self.job}: {what} did not come within {PATIENCE_S:.0f} s; {await self.standing()}, {backends}")
 
     async def value(self, sql: str, *arguments: object) -> object:
         """The one value of the one row."""

@@ -44,6 +44,11 @@ SELECT r.id, r.epoch, r.chunk_no, r.worker_id, r.status
   FROM pgbackfill.ranges r JOIN pgbackfill.jobs j ON j.id = r.job_id
  WHERE j.name = $1 ORDER BY r.id;
 
+-- name: backends
+SELECT application_name, state, wait_event, clock_timestamp() - state_change AS since, pg_blocking_pids(pid), left(query, 90)
+  FROM pg_stat_activity
+ WHERE datname = current_database() AND pid <> pg_backend_pid() AND (xact_start IS NOT NULL OR wait_event_type = 'Lock');
+
 -- name: touch
 WITH done AS (UPDATE course SET touched = touched + 1 WHERE id = ANY($1::bigint[]) RETURNING ident)
 INSERT INTO deeds SELECT ident, 'touched' FROM done;

@@ -13,7 +13,7 @@ import asyncpg
 import pytest
 
 from pgbackfill.database.cluster import Cluster
-from pgbackfill.database.connect import STATEMENT_CACHE, connect, connect_with_backoff, connected
+from pgbackfill.database.connect import STATEMENT_CACHE, connect, connected
 from pgbackfill.database.dsn import parse
 from pgbackfill.database.failures import hold_reason
 from pgbackfill.database.link import Link
@@ -180,30 +180,6 @@ async def test_a_connection_that_gives_no_answer_is_replaced(database: Any) -> N
         assert await connection.fetchval("SELECT 1") == 1
     assert link.generation == 2
     await link.close()
-
-
-async def test_it_keeps_trying_until_the_database_is_there(postgres: Any) -> None:
-    failures: list[float] = []
-
-    async def create(error: DatabaseUnavailable, wait_s: float) -> None:
-        failures.append(wait_s)
-        if len(failures) == 2:
-            await postgres.execute("CREATE DATABASE late_one")
-
-    try:
-        connection = await connect_with_backoff(
-            postgres.dsn("late_one"), settings=SETTINGS, purpose="work", on_failure=create
-        )
-        await connection.close()
-    finally:
-        await postgres.execute("DROP DATABASE IF EXISTS late_one WITH (FORCE)")
-    assert len(failures) == 2
-    assert 0 < failures[0] <= 0.25 < failures[1] * 2 <= 1.0
-
-
-async def test_a_mistake_is_not_tried_again() -> None:
-    with pytest.raises(UsageError):
-        await connect_with_backoff("nonsense", settings=SETTINGS, purpose="work")
 
 
 async def test_a_connection_that_breaks_inside_is_a_sentence_too(database: Any) -> None:

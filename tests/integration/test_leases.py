@@ -307,3 +307,30 @@ async def test_a_last_chunk_of_unknown_outcome_ends_the_job(database: Any) -> No
         await field.value("SELECT pg_terminate_backend($1)", await eventually(lambda: field.value(waiting)))
         await eventually(lambda: field.value("SELECT status = 'succeeded' FROM pgbackfill.jobs"))
     assert await field.rows(COUNTS) == ONCE
+
+
+@pytest.mark.newest
+@pytest.mark.parametrize("own_login", [False, True], ids=["one login", "a work login"])
+async def test_a_chunk_that_fell_silent_in_the_middle_of_the_protocol_is_ended(database: Any, own_login: bool) -> None:
+    """Between Parse and Bind the server takes the backend for active: no time-out for idle transactions comes."""
+    field = await Field.open(database, *TABLE)
+    settings: dict[str, Any] = {"lease_s": 5}
+    dsn = database.dsn
+    if own_login:
+        dsn = settings["work_dsn"] = await database.login("pgbackfill_worker")
+        await field.execute(f"GRANT SELECT, UPDATE ON t1 TO {dsn.split('//')[1].split(':')[0]}")
+    job = await started(field, table_name="t1")
+    assert await prepare.prepare(field.connection, await database.connect(), job)
+    claim = await claimed(field, job)
+    assert claim is not None
+    await field.execute(EXPIRE)  # the lease is over, the lock will not be
+    silent = await database.connect(dsn, server_settings={"application_name": "pgbackfill/work"})
+    await silent.execute("BEGIN; SET LOCAL idle_in_transaction_session_timeout = 1000")
+    begun = "SELECT * FROM pgbackfill.begin_chunk($1, $2, $3)"
+    assert await silent.fetchrow(begun, claim.range_id, claim.epoch, claim.token) is not None
+    parse = b"\0SELECT 1\0\0\0"
+    silent._transport.write(b"P" + (len(parse) + 4).to_bytes(4, "big") + parse + b"H\0\0\0\4")
+    async with field.daemon(**settings):
+        await eventually(lambda: field.value("SELECT status = 'succeeded' FROM pgbackfill.jobs"))
+    assert await field.rows(COUNTS) == ONCE
+    assert await field.value("SELECT epoch FROM pgbackfill.ranges") == claim.epoch + 1

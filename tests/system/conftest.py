@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from benchmarks.harness.pooler import pgbouncer
+from benchmarks.harness.pooler import pgbouncer, program
 
 from pgbackfill.embedded import Binaries, Server
 
@@ -28,7 +28,7 @@ PROGRAMS = {
     "postgresql-15": (POSTGRES_15 / "postgres").exists(),
     "postgresql-client": shutil.which("psql") is not None,
     "chromium": any(shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome")),
-    "pgbouncer": (shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")) is not None,
+    "pgbouncer": program() is not None,
     "prometheus": all(shutil.which(program) for program in ("prometheus", "promtool")),
 }
 

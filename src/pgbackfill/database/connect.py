@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -18,10 +17,6 @@ from pgbackfill.database.link import UNREACHABLE, lost
 from pgbackfill.database.password import password_for
 from pgbackfill.errors import DatabaseUnavailable, UsageError
 from pgbackfill.settings import Settings
-
-# Full jitter between nothing and a doubling limit, so that the daemons of a fleet do not return in step.
-BACKOFF_FIRST_S: Final = 0.25
-BACKOFF_MOST_S: Final = 10.0
 
 # asyncpg's default; what a direct connection gets.
 STATEMENT_CACHE: Final = 100
@@ -103,30 +98,6 @@ async def _connect(
         raise
     socket_options.apply(connection, target)
     return connection
-
-
-async def connect_with_backoff(
-    dsn: str,
-    *,
-    settings: Settings,
-    purpose: str,
-    require_primary: bool = False,
-    on_failure: Callable[[DatabaseUnavailable, float], Awaitable[None] | None] | None = None,
-) -> asyncpg.Connection[asyncpg.Record]:
-    """`connect`, again and again until it works; cancel to give up.
-
-    `on_failure(error, wait_s)` is called before each wait. UsageError is not retried: waiting mends no typing error.
-    """
-    limit_s = BACKOFF_FIRST_S
-    while True:
-        try:
-            return await connect(dsn, settings=settings, purpose=purpose, require_primary=require_primary)
-        except DatabaseUnavailable as error:
-            wait_s = random.uniform(limit_s / 2, limit_s)
-            if on_failure is not None and (pending := on_failure(error, wait_s)) is not None:
-                await pending
-        await anyio.sleep(wait_s)
-        limit_s = min(limit_s * 2, BACKOFF_MOST_S)
 
 
 @asynccontextmanager

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from math import inf
 
 import anyio
 import asyncpg
@@ -42,8 +44,18 @@ def passing(error: BaseException) -> bool:
     return isinstance(error, UNREACHABLE)
 
 
+BACKOFF_FIRST_S = 0.25
+BACKOFF_MOST_S = 5.0
+"""Doubling between these, half of it left to chance, so that the daemons of a fleet do not return in step. Some users
+of a link ask ten times a second, which a server that is out of connections must not feel; and nobody waits for long
+after it is back."""
+
+
 class Link:
-    """Opens its connection when first used and again after it broke; a caller that fails simply tries again."""
+    """Opens its connection when first used and again after it broke; a caller that fails simply tries again.
+
+    Whoever tries while the next attempt is not due meets the failure of the last one.
+    """
 
     def __init__(self, connect: Callable[[], Awaitable[Connection]]) -> None:
         self.connect = connect
@@ -51,13 +63,16 @@ class Link:
         self._lock = anyio.Lock()
         self.generation = 0
         """Counts connections: what was prepared for an earlier one is of no more use."""
+        self._failure: DatabaseUnavailable | None = None
+        self._backoff_s = 0.0
+        self._not_before = -inf
 
     @asynccontextmanager
     async def use(self) -> AsyncIterator[Connection]:
         """The connection, outside any transaction. Raises what `connect` raises."""
         async with self._lock:
             if self._connection is None or self._connection.is_closed():
-                self._connection = await self.connect()
+                self._connection = await self._connect_again()
                 self.generation += 1
             connection = self._connection
             try:
@@ -70,6 +85,23 @@ class Link:
                 elif lost(error) or connection.is_in_transaction():
                     self._drop()
                 raise
+
+    def retry_now(self) -> None:
+        """Somebody else has found the server in order: the next attempt is due."""
+        self._not_before = -inf
+
+    async def _connect_again(self) -> Connection:
+        if self._failure is not None and anyio.current_time() < self._not_before:
+            raise DatabaseUnavailable(str(self._failure), brief=self._failure.brief, full=self._failure.full)
+        try:
+            connection = await self.connect()
+        except DatabaseUnavailable as error:
+            self._failure = error
+            self._backoff_s = min(max(BACKOFF_FIRST_S, 2 * self._backoff_s), BACKOFF_MOST_S)
+            self._not_before = anyio.current_time() + random.uniform(self._backoff_s / 2, self._backoff_s)
+            raise
+        self._failure, self._backoff_s = None, 0.0
+        return connection
 
     def _drop(self) -> None:
         if self._connection is not None:

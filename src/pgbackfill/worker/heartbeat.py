@@ -28,6 +28,7 @@ from pgbackfill.database.types import Connection
 from pgbackfill.jsonable import plain
 
 from .context import Context
+from .silent import end_silent
 
 log = structlog.get_logger()
 
@@ -89,6 +90,7 @@ class Heart:
         try:
             async with self._link.use() as connection:
                 await self._divide(connection)
+                await end_silent(connection, lease_s=self._context.settings.lease_s)
                 await self._prune(connection)
         except Exception as error:
             if not (lost(error) or isinstance(error, asyncpg.PostgresError)):

@@ -72,6 +72,7 @@ class Trouble:
         """Somebody else found the database in order again: no need to sit out the rest of a long wait."""
         self._until = float("-inf")
         self._backoff_s = BACKOFF_FIRST_S
+        self._lane.link.retry_now()
 
     @asynccontextmanager
     async def watching(self, chunk: ChunkTransaction, rows: int, options: PacingOptions) -> AsyncIterator[None]:

@@ -15,6 +15,7 @@ from pgbackfill.database.queries import load
 from pgbackfill.database.types import Connection
 
 from .context import Context
+from .silent import end_silent
 
 log = structlog.get_logger()
 
@@ -30,10 +31,14 @@ Who already waits is looked at again the moment that the time is over.
 YOUNG_S = 0.05
 """A chunk younger than this is not looked at: nobody can have waited for it long enough."""
 
+SILENCE_S = 1.0
+"""How often backends are looked for whose daemon is no more."""
+
 
 async def watch(context: Context, link: Link) -> None:
     """Until cancelled. By the work login, which may cancel its own chunks. Failing, it tries again."""
     failing = False
+    silence_at = context.now()
     while True:
         chunks = _running(context)
         pause_s = POLL_S
@@ -42,6 +47,11 @@ async def watch(context: Context, link: Link) -> None:
                 async with link.use() as connection:
                     pause_s = await _look(connection, chunks)
                 failing = False
+            # A login of its own sees and ends its own backends only; the heartbeat does it for the other one.
+            if context.settings.work_dsn is not None and context.jobs and context.now() - silence_at >= SILENCE_S:
+                silence_at = context.now()
+                async with link.use() as connection:
+                    await end_silent(connection, lease_s=context.settings.lease_s)
         except Exception as error:
             if not passing(error):
                 raise

@@ -20,3 +20,14 @@ SELECT pg_cancel_backend(l.pid)
   FROM pg_locks l
  WHERE l.pid = $1 AND l.locktype = 'transactionid' AND l.transactionid = $2::text::xid8::xid
    AND l.mode = 'ExclusiveLock' AND l.granted;
+
+-- name: end_silent
+-- Own backends whose daemon has said nothing inside a transaction for $1 seconds. idle_in_transaction_session_timeout does
+-- not end them all: one whose client fell silent between Parse and Bind counts as active, and no time-out of the server
+-- before 17 sees it wait. It would hold its range for as long as TCP believes in the connection.
+SELECT a.pid, a.application_name, pg_terminate_backend(a.pid) AS ended
+  FROM pg_stat_activity a
+ WHERE a.datname = current_database() AND a.usename = current_user AND a.pid <> pg_backend_pid()
+   AND a.application_name IN ('pgbackfill/work', 'pgbackfill/control')
+   AND a.xact_start IS NOT NULL AND a.wait_event = 'ClientRead'
+   AND a.state_change < clock_timestamp() - make_interval(secs => $1);
