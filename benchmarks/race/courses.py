@@ -112,7 +112,7 @@ COURSES = {
             limit_s=12,
             foreground=Foreground(COMPUTE, rate=0.25, of_machine=True, surge=Surge(4, 4, 0.42)),
             harm="latency",
-            contenders=(NOBODY, *(name for name in GRID if not name.startswith("grid-50-")), DAEMON),
+            contenders=(NOBODY, *GRID, DAEMON),
             set_clause=HASH,
             column="digest",
             filler_bytes=NARROW,

@@ -21,6 +21,11 @@ FLUSH_S = 0.7
 
 CALIBRATION_S = 2
 
+FIRST = ("nice", "-n", "-10") if os.geteuid() == 0 else ()
+"""pgbench goes before everybody else where that is allowed: an application has processors of its own, and how long its
+client waits for one beside the server is nothing that a contender does to the database. Measured without: in-server
+time unchanged, p95 from 25 to 77 ms by turns of the scheduler."""
+
 READ_AND_COUNT = """
 \\set id random(1, :rows)
 \\set shop random(1, 1000)
@@ -89,6 +94,7 @@ class Traffic:
         script = self.folder / f"{number}.sql"
         script.write_text(plan.script)
         command = [
+            *FIRST,
             "pgbench",
             "--no-vacuum",
             "-R",
@@ -166,6 +172,7 @@ async def most_per_second(dsn: str, rows: int, plan: Foreground) -> float:
         script = Path(folder) / "script.sql"
         script.write_text(plan.script)
         command = [
+            *FIRST,
             "pgbench",
             "--no-vacuum",
             "-c",

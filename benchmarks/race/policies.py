@@ -199,7 +199,7 @@ POLICIES: dict[str, Entry] = {
 
 GRID: dict[str, Entry] = {
     f"grid-{rows}-{share:g}": Entry(f"{rows} rows, duty {share:g}", partial(Duty, rows, share))
-    for rows in (50, 200, 1000)
-    for share in (0.4, 1.0)
+    for rows in (200, 1000)
+    for share in (0.4, 0.7, 1.0)
 }
 """What a person would try by hand on the processor-bound courses."""

@@ -22,6 +22,8 @@ class Steering:
         self._steered: dict[tuple[str, float, float], Aimd] = {}
         self._achieved_at: tuple[float, float | None, int] | None = None
         self._achieved_share = 0.0
+        self._throttle_at: tuple[float, float | None] | None = None
+        self._throttle = 1.0
 
     def speed(
         self,
@@ -42,7 +44,7 @@ class Steering:
         self._steered[name, key.soft, key.hard] = aimd
         if len(self._steered) > STEERED_MAX:
             del self._steered[next(iter(self._steered))]
-        throttle = self._usage.throttle(now - ACHIEVED_WINDOW_S, now)
+        throttle = self._throttled(now)
         achieved = min(1.0, self.achieved(lanes, now) / throttle)
         if effort and achieved > 0:
             achieved = 1.0  # of an effort, chunk size is a part; the share of time says nothing about it
@@ -55,3 +57,10 @@ class Steering:
             share = self._usage.busy_share(now - ACHIEVED_WINDOW_S, now) / lanes
             self._achieved_at, self._achieved_share = asked, min(1.0, share)
         return self._achieved_share
+
+    def _throttled(self, now: float) -> float:
+        """The part of our pace that throttles left of late; a dozen signals ask for it at the same moment."""
+        asked = (now, self._usage.last_end)
+        if self._throttle_at != asked:
+            self._throttle_at, self._throttle = asked, self._usage.throttle(now - ACHIEVED_WINDOW_S, now)
+        return self._throttle
