@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import anyio
 import asyncpg
@@ -16,6 +16,7 @@ from pgbackfill.keyset.statement import Change
 
 from .courses import DAEMON, NOBODY, Course
 from .policies import GRID, POLICIES, Policy
+from .reaction import Look, look, slowdown
 from .stage import Stage
 
 CONFLICTS = (asyncpg.DeadlockDetectedError, asyncpg.LockNotAvailableError, asyncpg.SerializationError)
@@ -32,13 +33,17 @@ SET synchronous_commit = off
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What was committed: `rows` in `chunks`, of which `retries` met a lock; `ended` is Unix time of the last."""
+    """What was committed: `rows` in `chunks`, of which `retries` met a lock; `ended` is Unix time of the last.
+
+    `looks` is what the daemon showed of lag and pace around a link's slowing down.
+    """
 
     rows: int
     chunks: int
     retries: int
     ended: float
     finished: bool
+    looks: list[Look] = field(default_factory=list)
 
 
 Work = Callable[[float], Awaitable[Outcome]]
@@ -120,7 +125,7 @@ async def _walk(
 @contextlib.asynccontextmanager
 async def _daemon(stage: Stage, course: Course) -> AsyncIterator[Work]:
     """`pgbackfill run` with default settings, its job one INSERT; it is up before the start, as a daemon is."""
-    async with stage.connected() as connection, running(stage.dsn) as (process, _, _):
+    async with stage.connected() as connection, running(stage.dsn) as (process, _, port):
         with anyio.fail_after(READY_TIMEOUT_S):
             while not await connection.fetchval("SELECT EXISTS (SELECT FROM pgbackfill.workers)"):
                 if process.returncode is not None:
@@ -128,6 +133,15 @@ async def _daemon(stage: Stage, course: Course) -> AsyncIterator[Work]:
                 await anyio.sleep(POLL_S)
 
         async def work(seconds: float) -> Outcome:
+            looks: list[Look] = []
+            async with anyio.create_task_group() as tasks:
+                if (at_s := slowdown(course.schedule)) is not None:
+                    tasks.start_soon(look, port, time.time(), at_s, looks)
+                outcome = await job(seconds)
+                tasks.cancel_scope.cancel()
+            return replace(outcome, looks=looks)
+
+        async def job(seconds: float) -> Outcome:
             await connection.execute(
                 "INSERT INTO pgbackfill.jobs (name, table_name, set_clause, where_clause)"
                 " VALUES ($1, 'public.users', $2, $3)",

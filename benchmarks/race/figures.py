@@ -9,6 +9,7 @@ from benchmarks.harness.summary import Summary, percentile
 from pgbackfill.control.options import PacingOptions
 
 from .lag import true_lags, written_by
+from .reaction import reaction_s, slowdown
 from .run import Run
 from .stopped import Stopped, stopped
 
@@ -37,6 +38,7 @@ class Figures:
     p99_ms: float
     retries: int
     stopped: Stopped | None = None
+    reaction_s: float | None = None
 
     def document(self) -> dict[str, object]:
         return asdict(self)
@@ -61,7 +63,13 @@ def figures(run: Run) -> Figures:
         p99_ms=percentile(latencies, 0.99),
         retries=run.outcome.retries,
         stopped=_stopped(run),
+        reaction_s=_reaction(run),
     )
+
+
+def _reaction(run: Run) -> float | None:
+    at_s = slowdown(run.course.schedule)
+    return None if at_s is None else reaction_s(run.outcome.looks, at_s)
 
 
 def _while_it_lasted(run: Run) -> list[float]:

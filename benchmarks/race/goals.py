@@ -10,6 +10,7 @@ from benchmarks.harness.report import Goal
 from .courses import DAEMON, NOBODY, Course
 from .figures import HARD_S, HARMS, SOFT_S, Standing, faster, gentler
 from .policies import GRID
+from .reaction import POLL_S
 
 Standings = Mapping[str, Standing]
 
@@ -69,7 +70,13 @@ def _changing(own: Standing, standings: Standings) -> list[Aim]:
         Aim("time over the link's bound", at_most(1.10), own.median("over_bound")),
         Aim("true lag p95, s", at_most(SOFT_S), own.median("lag_p95")),
         Aim("largest true lag, s", at_most(HARD_S), own.of("lag_max").maximum),
+        Aim("from a step of the lag to a lower pace, worst of the rounds, s", at_most(2 * POLL_S), _slowest(own)),
     ]
+
+
+def _slowest(own: Standing) -> float | None:
+    values = own.values("reaction_s")
+    return max(values) if len(values) == len(own.rounds) else None
 
 
 def _stopped(own: Standing, standings: Standings) -> list[Aim]:

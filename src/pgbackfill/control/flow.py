@@ -9,6 +9,9 @@ from dataclasses import dataclass
 FLOOR_BYTES_PER_S = float(1 << 20)
 """Never slower than this (or a tenth of the known capacity) unless held: without a flow nothing is learned."""
 
+FIRST_FLOW_BYTES_PER_S = float(4 << 20)
+"""Up to this our first flow is small: twice the pace with which an unknown path is begun."""
+
 STARVED_S = 2.0
 """A lag that stays while we run at the floor is the length of the path, not our queue."""
 
@@ -20,6 +23,9 @@ STEADY = 0.7
 
 PATH_POLLS = 5
 """Bursts make the lag a sawtooth that begins at zero, so the path is the largest lag of so many polls."""
+
+FIRST_POLLS = 2 * PATH_POLLS
+"""The path is first judged after so many: the largest lag of the latter half against that of the former."""
 
 SHORT_PATH_S = 0.05
 """A shorter path counts as none: in one data centre, where daemons must not differ by what they happened to measure."""
@@ -45,10 +51,10 @@ class PathLength:
 
     def __init__(self) -> None:
         self._path_s = 0.0
-        self._at_first = PATH_POLLS
+        self._at_first = FIRST_POLLS
         self._starved_since: float | None = None
         self._starved_lags = (math.inf, 0.0)
-        self._lags: deque[float] = deque(maxlen=PATH_POLLS)
+        self._lags: deque[float] = deque(maxlen=FIRST_POLLS)
 
     @property
     def seconds(self) -> float:
@@ -64,11 +70,12 @@ class PathLength:
         their queues on one another. Any smaller lag later corrects it.
         """
         self._lags.append(flow.lag_s)
-        lag = max(self._lags)
+        earlier, latest = list(self._lags)[:-PATH_POLLS], list(self._lags)[-PATH_POLLS:]
+        lag = max(latest)
         if self._at_first > 0 and flow.own > 0:
             self._at_first -= 1
-            alone = flow.total <= 2 * flow.own <= 4 * FLOOR_BYTES_PER_S
-            if self._at_first == 0 and alone and min(self._lags) >= STEADY * lag:
+            alone = flow.total <= 2 * flow.own <= 2 * FIRST_FLOW_BYTES_PER_S
+            if self._at_first == 0 and alone and max(earlier, default=0.0) >= STEADY * lag:
                 self._path_s = min(lag, longest_s)
         self._path_s = min(self._path_s, lag)
         alone = 0 < flow.total <= 2 * flow.own and flow.own <= 1.5 * FLOOR_BYTES_PER_S

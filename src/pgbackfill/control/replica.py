@@ -15,9 +15,10 @@ STANDING_BYTES = 256 << 10
 """Less than this outstanding is WAL in flight, not a queue: 10 ms of a 25 MB/s link."""
 
 MIN_DRAIN_BYTES_PER_S = 1 << 20
-"""Expected lag is backlog over drain rate, and a standing replay would make it infinite at once.
+"""A replica that drains less stands still, or has little to do.
 
-The floor lets true lag, which grows second by second, decide about a replica that stands still.
+Backlog over such a rate would be a lag of minutes at once: about a replica that stands still decides true lag, which
+grows second by second; and once it drains again, a whole window has to lie behind before its rate is believed.
 """
 
 
@@ -49,6 +50,7 @@ class Replica:
         self.drain_rate: float | None = None
         self._replayed: deque[tuple[float, int]] = deque()
         self._standing_since: float | None = None
+        self._draining_since: float | None = None
 
     def observe(
         self,
@@ -86,14 +88,16 @@ class Replica:
     def expected_lag_s(self, now: float) -> float | None:
         """Backlog over drain rate: how long the WAL written now will have to wait.
 
-        None unless a queue has stood for a whole window: the drain rate of a replica that had nothing to do says
-        nothing about what it can do.
+        None unless a queue has stood and drained for a whole window: the drain rate of a replica that had nothing to
+        do says nothing about what it can do, nor does one that holds a part of the time in which it stood still.
         """
-        if self.backlog_bytes is None or self.drain_rate is None or self._standing_since is None:
+        if self.backlog_bytes is None or not self.drain_rate:
             return None
-        if now - self._standing_since < DRAIN_WINDOW_S:
+        if self._standing_since is None or self._draining_since is None:
             return None
-        return self.backlog_bytes / max(self.drain_rate, MIN_DRAIN_BYTES_PER_S)
+        if now - max(self._standing_since, self._draining_since) < DRAIN_WINDOW_S:
+            return None
+        return self.backlog_bytes / self.drain_rate
 
     def _note(self, replay_lsn: int, now: float) -> None:
         if (self.backlog_bytes or 0) < STANDING_BYTES:
@@ -109,3 +113,7 @@ class Replica:
             self._replayed.popleft()
         start, first = self._replayed[0]
         self.drain_rate = (replay_lsn - first) / (now - start) if now > start else None
+        if (self.drain_rate or 0.0) < MIN_DRAIN_BYTES_PER_S:
+            self._draining_since = None
+        elif self._draining_since is None:
+            self._draining_since = now

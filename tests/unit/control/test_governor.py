@@ -47,6 +47,26 @@ def test_a_replica_beyond_the_hard_limit_holds_with_a_reason() -> None:
     assert row.drain_rate == pytest.approx(RATE, rel=0.01)
 
 
+def test_a_replica_that_stood_still_is_never_shown_further_behind_than_it_is() -> None:
+    link = Link()
+    link.run(20)
+    behind = 0.0
+    for step in [0.1] * 120 + [-0.1] * 115:  # it stands for 12 s, then drains twice as fast as the primary writes
+        behind += step
+        link.run(0.1, behind=behind)
+        (row,) = link.governor.replicas(link.now)
+        assert row.lag_s == pytest.approx(behind, abs=0.01)
+
+
+def test_a_queue_that_drains_slowly_is_expected_to_take_as_long_as_it_will() -> None:
+    link = Link()
+    link.run(20)
+    for tenth in range(1, 21):  # for 2 s it drains a quarter of what is written
+        link.run(0.1, behind=0.075 * tenth)
+    (row,) = link.governor.replicas(link.now)
+    assert row.lag_s == pytest.approx(1.5 * 4, rel=0.02), "1.5 s of WAL at a quarter of the rate"
+
+
 def test_the_hold_stays_between_the_limits_and_ends_below_the_soft_one() -> None:
     link = Link()
     link.run(20)

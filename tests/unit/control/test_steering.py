@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pgbackfill.control.aimd import SPEED_MIN, Aimd
 from pgbackfill.control.bucket import Bucket
 from pgbackfill.control.governor import Governor
-from pgbackfill.control.latency import Latency, chunk_share, speed_share
+from pgbackfill.control.latency import CHUNK_SHARE_MIN, Latency, chunk_share, speed_share
 from pgbackfill.control.options import PacingOptions
 from pgbackfill.control.signals import Level, Limits, Reading
 from pgbackfill.control.usage import Usage
@@ -106,11 +106,11 @@ def test_one_slow_query_is_not_a_latency() -> None:
 
 def test_chunks_shrink_before_the_speed_falls() -> None:
     assert (chunk_share(1.0), speed_share(1.0)) == (1.0, 1.0)
-    assert chunk_share(0.75) == pytest.approx(math.sqrt(0.1))
+    assert chunk_share(0.75) == pytest.approx(math.sqrt(CHUNK_SHARE_MIN))
     assert speed_share(0.75) == 1.0
-    assert chunk_share(0.5) == pytest.approx(0.1)
+    assert chunk_share(0.5) == pytest.approx(CHUNK_SHARE_MIN)
     assert speed_share(0.5) == 1.0
-    assert chunk_share(0.25) == pytest.approx(0.1)
+    assert chunk_share(0.25) == pytest.approx(CHUNK_SHARE_MIN)
     assert speed_share(0.25) == 0.5
 
 

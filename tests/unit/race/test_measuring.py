@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from benchmarks.race.foreground import Transaction, read_log
 from benchmarks.race.lag import Sample, pace, true_lags, written_by
+from benchmarks.race.reaction import Look, reaction_s, slowdown
 from benchmarks.race.schedule import Schedule
 from benchmarks.race.stopped import stopped
 
@@ -90,3 +91,26 @@ def test_who_stops_in_time_is_not_late_and_who_never_comes_back_has_no_figure() 
 def test_who_rested_just_before_the_stop_is_measured_by_its_mean_pace() -> None:
     found = stopped(outage(writes_until=3, back_at=18), 0, 5, 15, soft_s=1, hard_s=5)
     assert found.back_after_link == pytest.approx(3.3, abs=0.2)  # 90 % of 60 a second, over a window of 0.5 s
+
+
+def test_the_first_slowdown_of_a_link_is_not_its_stop() -> None:
+    assert slowdown(CHANGING) == 4
+    assert slowdown(WITH_STOP) is None
+    assert slowdown(None) is None
+
+
+def looks(*rows: tuple[float, float, float]) -> list[Look]:
+    return [Look(at, lag_s, pace) for at, lag_s, pace in rows]
+
+
+def test_the_reaction_is_from_the_lag_that_shows_to_the_pace_that_shows() -> None:
+    before = ((3.0, 0.2, 19e6), (3.9, 0.25, 20e6))
+    assert reaction_s(looks(*before, (4.1, 0.4, 20e6), (4.2, 0.5, 18e6), (4.3, 0.6, 17e6)), 4) == pytest.approx(0.2)
+    assert reaction_s(looks(*before, (4.1, 0.3, 17e6), (4.2, 0.4, 12e6)), 4) == 0.0, "lower before the lag stepped"
+
+
+def test_who_never_lowers_the_pace_or_never_lags_has_no_reaction() -> None:
+    before = ((3.0, 0.2, 19e6), (3.9, 0.25, 20e6))
+    assert reaction_s(looks(*before, (4.1, 0.4, 20e6), (4.2, 0.5, 19e6)), 4) is None
+    assert reaction_s(looks(*before, (4.1, 0.2, 10e6)), 4) is None
+    assert reaction_s([], 4) is None

@@ -160,8 +160,16 @@ PARTNERS = {"chunk_min_rows": "chunk_max_rows", "chunk_max_rows": "chunk_min_row
             "latency_hard_ratio": "latency_soft_ratio"}  # fmt: skip
 
 
+SETTINGS: dict[str, dict[str, Any]] = {
+    "link": {"replicas": [{"name": "replica-a", "capacity_bytes_per_s": 18e6}]},
+    "processor": {"primary": {"cores": 2, "foreground_cores": 1.0, "canary_ms": 1.0}, "job": {"row_us": 15}},
+    "locks": {"primary": {"lock_conflict_ratio": 0.1}},
+}
+
+
+@pytest.mark.parametrize("course", SETTINGS)
 @pytest.mark.parametrize(("name", "value"), ends())
-def test_both_ends_of_every_setting_stay_bounded_and_do_not_starve(name: str, value: Any) -> None:
+def test_both_ends_of_every_setting_stay_bounded_and_do_not_starve(name: str, value: Any, course: str) -> None:
     options = {name: value}
     partner = PARTNERS.get(name)
     default = PacingOptions()
@@ -174,9 +182,9 @@ def test_both_ends_of_every_setting_stay_bounded_and_do_not_starve(name: str, va
             {
                 "seconds": 15,
                 "step_s": 0.05,
-                "job": {"options": options},
                 "sampling": {"canary": True},
-                "replicas": [{"name": "replica-a", "capacity_bytes_per_s": 18e6}],
+                **SETTINGS[course],
+                "job": {**SETTINGS[course].get("job", {}), "options": options},
             }
         )
     )

@@ -87,6 +87,18 @@ def test_a_stopped_standby_is_held_in_time_and_the_pace_comes_back(seed: int) ->
     assert settled(result, 55, 75)
 
 
+@pytest.mark.parametrize(("name", "at"), [("capacity_steps", 30), ("changing_link", 30), ("stopped_standby", 30)])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_two_polls_after_a_step_of_the_lag_the_pace_is_lower(name: str, at: float, seed: int) -> None:
+    result, _ = played(name, seed)
+    usual_lag = max(between(result, result.lag_s, at - 5, at))
+    usual_pace = min(pace for pace in between(result, result.pace, at - 5, at) if pace is not None)
+    after = [index for index, seconds in enumerate(result.seconds) if seconds > at]
+    step = next(index for index in after if result.lag_s[index] > usual_lag + 0.1)
+    paces = [pace for pace in result.pace[step : step + 3] if pace is not None]
+    assert min(paces) < 0.9 * usual_pace, "recorded at the interval of the polls"
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_step_of_foreground_load_has_priority(seed: int) -> None:
     result, outcome = played("foreground_step", seed)
@@ -267,9 +279,63 @@ def test_on_an_idle_server_the_job_runs_flat_out() -> None:
 def test_a_long_path_is_not_taken_for_a_queue(seed: int) -> None:
     result, outcome = played("long_path", seed)
     assert outcome.time_to_90_s is not None
-    assert outcome.time_to_90_s <= 30
-    assert (utilisation(result, after=30) or 0) >= 0.8
-    assert outcome.lag_max_s <= 1.0
+    assert outcome.time_to_90_s <= 10
+    assert (utilisation(result, after=10) or 0) >= 0.95
+    assert outcome.lag_max_s <= 0.6
+
+
+NUMBERS: dict[str, tuple[float | None, float | None, float | None]] = {
+    "archive_backlog": (None, 0.3, None),
+    "burst_credits": (2.0, 0.1, 0.95),
+    "capacity_steps": (2.0, 0.12, 0.96),
+    "changing_link": (2.0, 0.25, 0.94),
+    "delayed_replica": (2.0, 0.08, 0.97),
+    "expensive_cluster": (None, 0.2, None),
+    "foreground_step": (2.0, 0.08, 0.96),
+    "four_daemons_four_databases": (2.0, 0.05, 0.95),
+    "four_daemons_one_database": (2.0, 0.05, 0.95),
+    "frozen_lag": (2.0, 0.1, 0.7),
+    "full_page_images": (2.5, 0.12, 0.96),
+    "idle_server": (None, 0.05, None),
+    "lock_storm": (None, 0.25, None),
+    "long_path": (10.0, 0.12, 0.9),
+    "noisy_lag": (2.0, 0.15, 0.95),
+    "null_lag": (2.0, 0.1, 0.7),
+    "replica_outage": (2.0, None, 0.95),
+    "replica_vanishes": (2.0, None, 0.95),
+    "self_induced_load": (None, 0.1, None),
+    "slow_sampling": (30.0, 0.1, 0.9),
+    "sparse_keys": (2.0, None, None),
+    "steady": (2.0, 0.08, 0.97),
+    "stopped_standby": (2.0, 0.1, 0.95),
+    "throttled": (2.0, None, None),
+    "two_replicas": (2.0, 0.3, 0.95),
+    "wide_rows": (2.5, 0.1, 0.96),
+}
+"""Most seconds to 90 % of the capacity, largest oscillation, least utilisation. Nobody may overshoot the hard limit.
+
+None: something else sets the rate (the job's own cost, a throttle, an archive), or changes it in the last third.
+"""
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_numbers_of_every_scenario(name: str, seed: int) -> None:
+    _, outcome = played(name, seed)
+    time_to_90_s, oscillation, utilised = NUMBERS[name]
+    assert outcome.overshoot_s == 0
+    if time_to_90_s is not None:
+        assert outcome.time_to_90_s is not None
+        assert outcome.time_to_90_s <= time_to_90_s
+    if oscillation is not None:
+        assert outcome.oscillation <= oscillation
+    if utilised is not None:
+        assert outcome.utilisation is not None
+        assert outcome.utilisation >= utilised
+
+
+def test_every_scenario_has_its_numbers() -> None:
+    assert set(NUMBERS) == {path.name[:-5] for path in SCENARIOS.iterdir() if path.name.endswith(".toml")}
 
 
 def test_every_scenario_file_is_played_here() -> None:
