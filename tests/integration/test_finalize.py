@@ -257,6 +257,7 @@ async def test_only_who_owns_the_table_may_change_it(shop: Any) -> None:
     assert await shop.insert(connection, set_clause="n = 1", finalize='[{"sql": "ANALYZE"}]')
 
 
+@pytest.mark.newest
 async def test_steps_run_as_the_work_login_which_has_to_own_the_table(database: Any) -> None:
     field = await Field.open(database, *USERS)
     owner, work = await database.login(), await database.login("pgbackfill_worker")
