@@ -20,7 +20,7 @@ help:
 	@echo "make shadow-rounds replace a table 200 times under traffic, and kill its commands after every statement (minutes)"
 	@echo "make docs         build the documentation as a site, strictly, into build/site"
 	@echo "make generated    write Grafana's dashboards, the PrometheusRule, reference pages and diagrams anew"
-	@echo "make bench        throughput, scaling, reaction, lanes, plan and the race, side by side (hours; BENCH_FLAGS=--quick for a minute each)"
+	@echo "make bench        throughput, scaling, reaction, lanes, handlers, plan and the race, side by side (hours; BENCH_FLAGS=--quick for a minute each)"
 	@echo "make chaos        kills, crashes, failovers, cut and frozen connections, every row checked (an hour; needs PgBouncer; CHAOS_FLAGS=--quick)"
 	@echo "make format       rewrite the code as make check wants it"
 	@echo "make constraints  choose the pinned versions anew (needs uv)"
@@ -79,6 +79,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.scaling $(BENCH_FLAGS)
 	$(BIN)/python -m benchmarks.reaction $(BENCH_FLAGS)
 	$(BIN)/python -m benchmarks.lanes $(BENCH_FLAGS)
+	$(BIN)/python -m benchmarks.handler $(BENCH_FLAGS)
 	$(BIN)/python -m benchmarks.plan $(BENCH_FLAGS)
 	$(BIN)/python -m benchmarks.race $(BENCH_FLAGS)
 	$(BIN)/python -m benchmarks.finish $(BENCH_FLAGS)

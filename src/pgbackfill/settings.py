@@ -97,6 +97,8 @@ class Settings(BaseSettings, PacingOptions):
     custom_sql: tuple[CustomSql, ...] = Field((), description="signals that a query of yours reads")
     promql: tuple[Promql, ...] = Field((), description="signals that a Prometheus query reads")
 
+    handlers: Words = Field((), description="Python modules whose handlers this process runs")
+
     max_concurrent_jobs: int = Field(2, ge=1, le=100, description="jobs that this process works on at once")
     lease_s: float = Field(
         30,

@@ -1,4 +1,4 @@
-"""`pgbackfill pause`, `resume`, `cancel`, `retry`, `throttle`."""
+"""`pgbackfill pause`, `resume`, `cancel`, `retry`, `approve`, `throttle`."""
 
 from __future__ import annotations
 
@@ -68,6 +68,18 @@ def retry(
 ) -> None:
     """Queue a failed or cancelled job again, from where it stopped."""
     _command(context, name, "retry", dry_run, config, dsn, as_json)
+
+
+def approve(
+    context: typer.Context,
+    name: Name,
+    dry_run: DryRun = False,
+    config: Config = None,
+    dsn: Database = None,
+    as_json: Json = False,
+) -> None:
+    """Let a job begin that waits for approval."""
+    _command(context, name, "approve", dry_run, config, dsn, as_json)
 
 
 def throttle(

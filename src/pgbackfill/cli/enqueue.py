@@ -50,6 +50,15 @@ def enqueue(
     finalize: Annotated[Text, _option("--finalize", "JSON list of steps that follow the last chunk.")] = None,
     keep_old: Annotated[bool, typer.Option("--keep-old", help="Keep what is replaced, for undo.")] = False,
     undo_set_clause: Annotated[Text, _option("--undo-set", "The inverse of --set, for undo.")] = None,
+    hours: Annotated[
+        Texts, _option("--hours", 'When it may run, as in "Mon-Fri 22:00-06:00"; may be repeated.')
+    ] = None,
+    time_zone: Annotated[Text, _option("--time-zone", "Of --hours, as in Europe/Berlin.")] = None,
+    only_while: Annotated[
+        Texts, _option("--only-while", 'Condition on a signal, as in "checkout_load < 100"; may be repeated.')
+    ] = None,
+    after: Annotated[Texts, _option("--after", "Job that must have succeeded before; may be repeated.")] = None,
+    approve: Annotated[bool, typer.Option("--approve", help="Begin only after `pgbackfill approve`.")] = False,
     paused: Annotated[bool, typer.Option("--paused", help="Enqueue it paused.")] = False,
     dry_run: DryRun = False,
     config: Config = None,
@@ -105,7 +114,15 @@ def new_job(flags: Mapping[str, Any]) -> NewJob:
         finalize=_list(flags["finalize"]),
         keep_old=flags["keep_old"],
         undo_set_clause=flags["undo_set_clause"],
+        windows=_windows(flags["hours"], flags["time_zone"], flags["only_while"]),
+        after=list(flags["after"] or ()),
+        approve=flags["approve"],
     )
+
+
+def _windows(hours: Texts, time_zone: Text, only_while: Texts) -> dict[str, Any] | None:
+    given = {"hours": list(hours or ()) or None, "time_zone": time_zone, "only_while": list(only_while or ()) or None}
+    return {name: value for name, value in given.items() if value is not None} or None
 
 
 def _operation(set_clause: Text, statement: Text, target_table: Text, handler: Text) -> str:

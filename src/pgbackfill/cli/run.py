@@ -29,6 +29,12 @@ def run(
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.", show_default=False)] = None,
     log_format: Annotated[str | None, typer.Option(help="auto, console or json.", show_default=False)] = None,
     max_concurrent_jobs: Annotated[str | None, typer.Option(help="Jobs at once.", show_default=False)] = None,
+    handlers: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="MODULE", help="Python module that registers handlers; may be repeated.", show_default=False
+        ),
+    ] = None,
 ) -> None:
     """Work on jobs until told to stop. SIGTERM finishes the chunk; SIGUSR1 pauses, SIGUSR2 resumes, SIGHUP re-reads."""
     import anyio
@@ -40,6 +46,7 @@ def run(
         "http": {"enabled": http, "host": http_host, "port": http_port},
         "log": {"level": log_level, "format": log_format},
         "max_concurrent_jobs": max_concurrent_jobs,
+        "handlers": handlers or None,
     }
 
     def load() -> Settings:

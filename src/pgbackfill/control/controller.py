@@ -86,7 +86,7 @@ class Controller:
         seconds = max(0.0, sample.seconds)
         self._sizer.observe(sample)
         self._governor.spent(sample.wal_bytes, seconds, self._options, now=now, throttle=self._throttle)
-        since = now - seconds
+        since = now - seconds - max(0.0, sample.outside_s)
         self._wal.spend(sample.wal_bytes, self._wal_limit, since=since, now=now)
         if sample.outcome is Outcome.COMMITTED:
             self._rows.spend(sample.rows_scanned, self._rows_limit, since=since, now=now)
@@ -95,7 +95,7 @@ class Controller:
         # What one chunk and its sleep take at full pace, whichever limit is the tightest; a throttle stretches it.
         self._began_at = since
         self._cycle_s = max(
-            seconds / duty,
+            seconds / duty + max(0.0, sample.outside_s),
             self._governor.cycle_s(sample.wal_bytes, self._options, now=now),
             sample.wal_bytes / self._wal_limit if self._wal_limit else 0.0,
             sample.rows_scanned / self._rows_limit if self._rows_limit else 0.0,

@@ -48,7 +48,8 @@ class ChunkSample:
     """What one chunk cost.
 
     `rows_asked` is the size that was decided, `rows_scanned` what was found (fewer at the end of a range),
-    `seconds` the whole transaction as the server and the client saw it, `wal_bytes` the chunk's own WAL.
+    `seconds` the whole transaction as the server and the client saw it, `wal_bytes` the chunk's own WAL, `outside_s`
+    what was spent on it before the transaction began and without burdening the server (computing new values elsewhere).
     """
 
     outcome: Outcome
@@ -59,3 +60,4 @@ class ChunkSample:
     seconds: float
     at_end: bool = False
     """Whether the range ended before the chunk was as large as asked. Gaps in the key can make it smaller as well."""
+    outside_s: float = 0.0

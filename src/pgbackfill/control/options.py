@@ -15,6 +15,7 @@ Rows = Annotated[int, Field(json_schema_extra={"unit": "rows"})]
 Bytes = Annotated[int, Field(json_schema_extra={"unit": "bytes"})]
 Ratio = Annotated[float, Field(json_schema_extra={"unit": "ratio"})]
 Lanes = Annotated[int, Field(json_schema_extra={"unit": "lanes"})]
+Calls = Annotated[int, Field(json_schema_extra={"unit": "calls"})]
 
 PARALLELISM_MAX = 64
 """A lane is a connection, of which a server has 100 by default; and at 0.1 s a chunk, 64 lanes are what one Python
@@ -91,6 +92,14 @@ class PacingOptions(BaseModel):
     )
     verify: Literal["off", "check", "repair"] = Field(
         default="off", description="whether every row is looked at again after the last chunk, and mended where wrong"
+    )
+
+    handler_batch_rows: Rows = Field(default=1, ge=1, le=10_000, description="rows that one call of a handler gets")
+    handler_concurrency: Calls = Field(
+        default=20, ge=1, le=1_000, description="calls of a handler at the same time, in each lane"
+    )
+    handler_timeout_s: Seconds = Field(
+        default=30, gt=0, le=3_600, description="longest call of a handler; it is cancelled then"
     )
 
     @model_validator(mode="after")

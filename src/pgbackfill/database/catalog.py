@@ -119,7 +119,7 @@ async def choose_form(connection: Connection, job: Job, change: Change, relation
     A value read from another table is current only if the row was locked by an *earlier* statement, so whatever reads
     more than the row is locked first. Where that cannot be told, it is assumed.
     """
-    if change.operation == "statement" or job.from_clause is not None:
+    if change.operation in ("statement", "handler") or job.from_clause is not None:
         return Form.JOINED
     if job.operation == "copy":
         if change.target is None:

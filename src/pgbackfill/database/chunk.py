@@ -12,6 +12,7 @@ import asyncpg
 
 from pgbackfill.control.options import PacingOptions
 from pgbackfill.errors import JobFailed, LeaseLost
+from pgbackfill.handlers.errors import HandlerError
 from pgbackfill.jobs.job import Claim, Job
 from pgbackfill.keyset import milestones, session
 from pgbackfill.keyset.explain import ChangeReport, by_key, read_change
@@ -57,6 +58,10 @@ class ChunkTransaction:
         self._only_index = change.only_index and form is Form.RANGE
         self._opening: tuple[PacingOptions, str] | None = None
         self._plans = PlanGuard(connection, change, form)
+
+    def outside_s(self, options: PacingOptions) -> float:
+        """Longest time that a healthy chunk may take beside its transaction."""
+        return 0.0
 
     async def run(
         self, rows: int, options: PacingOptions, *, sleep_s: float, rows_per_second: float | None
@@ -119,7 +124,7 @@ class ChunkTransaction:
         self._stride.learn(lower, end, scanned, asked=rows if guessed else None)
         return end, scanned, report
 
-    async def set_aside(self, options: PacingOptions, error: asyncpg.PostgresError) -> KeyText | None:
+    async def set_aside(self, options: PacingOptions, error: asyncpg.PostgresError | HandlerError) -> KeyText | None:
         """Quarantines the row on which the last chunk, one of one row, failed, and moves past it; answers its key.
 
         None: another row has come before it or it has gone, or somebody stopped the job; nothing was done.

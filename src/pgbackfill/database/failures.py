@@ -11,6 +11,7 @@ import asyncpg
 
 from pgbackfill.database.dsn import Dsn
 from pgbackfill.errors import DatabaseUnavailable
+from pgbackfill.handlers.errors import HandlerError
 from pgbackfill.jobs.failures import Failure, classify
 from pgbackfill.redact import redact
 
@@ -18,6 +19,8 @@ DISCONNECTED = "disconnected"
 SERVER_FULL = "server_full"
 UNWRITABLE = frozenset({DISCONNECTED, SERVER_FULL})
 """First words of the holds during which pgbackfill's own tables cannot be counted on."""
+
+HANDLER_UNAVAILABLE = "handler_unavailable"
 
 _KIND = {Failure.HOLD: SERVER_FULL, Failure.DISCONNECTED: DISCONNECTED, Failure.LOCKED: "table_locked"}
 
@@ -34,6 +37,8 @@ def hold_reason(error: BaseException) -> str:
         return f"{_KIND.get(classify(error.sqlstate), 'server_busy')} {first_line(error)} ({error.sqlstate})"
     if isinstance(error, TimeoutError) and not error.args:
         return f"{DISCONNECTED} no answer in time"
+    if isinstance(error, HandlerError):
+        return f"{HANDLER_UNAVAILABLE} {first_line(error)}"
     return f"{DISCONNECTED} {first_line(error)}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,12 +21,13 @@ def _sql(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A job that is not finished; `due` work keeps a draining daemon alive."""
+    """A job that is not finished; `due` work keeps a draining daemon alive. `reason`: why it is not due."""
 
     name: str
     status: str
     desired_state: str
     due: bool
+    reason: str | None
 
 
 async def settle(connection: Connection, *, verify: str = "off") -> list[tuple[str, str]]:
@@ -41,10 +43,11 @@ async def settle(connection: Connection, *, verify: str = "off") -> list[tuple[s
         return [(row["name"], row["status"]) for row in await connection.fetch(_sql("settle"), locked, verify)]
 
 
-async def start_next(connection: Connection) -> str | None:
-    """Starts the next due job; None where there is none, or another daemon was faster."""
+async def start_next(connection: Connection, handlers: Iterable[str] = ()) -> str | None:
+    """Starts the next due job; None where there is none, or another daemon was faster. Of handler jobs only those whose
+    handler is among `handlers`."""
     try:
-        row = await connection.fetchrow(_sql("start_job"))
+        row = await connection.fetchrow(_sql("start_job"), list(handlers))
     except asyncpg.UniqueViolationError:  # another daemon started a job on the same table
         return None
     return row["name"] if row is not None else None
@@ -55,14 +58,16 @@ async def expire(connection: Connection) -> list[str]:
     return [row["name"] for row in await connection.fetch(_sql("expire"))]
 
 
-async def active(connection: Connection, status: str = "running") -> list[Job]:
-    """Every job of this status, most urgent first."""
-    return [job_of(row) for row in await connection.fetch(_sql("active_jobs"), status)]
+async def active(connection: Connection, handlers: Iterable[str] = (), *, status: str = "running") -> list[Job]:
+    """Every job of this status, most urgent first. Of handler jobs only those whose handler is among `handlers`, while
+    they run: what follows their last chunk is any daemon's work."""
+    return [job_of(row) for row in await connection.fetch(_sql("active_jobs"), status, list(handlers))]
 
 
-async def pending(connection: Connection) -> list[Pending]:
-    rows = await connection.fetch(_sql("pending"))
-    return [Pending(row["name"], row["status"], row["desired_state"], row["due"]) for row in rows]
+async def pending(connection: Connection, handlers: Iterable[str] = ()) -> list[Pending]:
+    """Every job that is not finished; due are those that a daemon with these handlers can work on now."""
+    rows = await connection.fetch(_sql("pending"), list(handlers))
+    return [Pending(row["name"], row["status"], row["desired_state"], row["due"], row["reason"]) for row in rows]
 
 
 async def fail(connection: Connection, job_id: int, error: str) -> bool:
@@ -116,6 +121,8 @@ def job_of(row: asyncpg.Record) -> Job:
         where_clause=row["where_clause"],
         statement=row["statement"],
         target_relation=row["target_relation"],
+        handler=row["handler"],
+        params=json.loads(row["params"]),
         from_key=key("from_key"),
         to_key=key("to_key"),
         session_settings=json.loads(row["session_settings"]),
@@ -129,4 +136,6 @@ def job_of(row: asyncpg.Record) -> Job:
         kept_columns=key("kept_columns"),
         throttle_ratio=row["throttle_ratio"] or 1.0,
         throttle_until=row["throttle_until"].isoformat() if row["throttle_until"] else None,
+        waits_for=row["waits_for"],
+        only_while=tuple(row["only_while"]),
     )

@@ -48,7 +48,8 @@ class Backend:
 
 @dataclass(frozen=True, slots=True)
 class ChunkResult:
-    """What a committed chunk did. `seconds` is the whole transaction; `stop` is a desired state other than `run`."""
+    """What a committed chunk did. `seconds` is the whole transaction, `outside_s` what was spent before it began;
+    `stop` is a desired state other than `run`."""
 
     rows_scanned: int
     rows_changed: int
@@ -56,3 +57,4 @@ class ChunkResult:
     seconds: float
     finished: bool
     stop: str | None = None
+    outside_s: float = 0.0

@@ -17,8 +17,8 @@ from pgbackfill.database.types import Connection
 from pgbackfill.errors import DatabaseUnavailable, JobRefused, UsageError
 from pgbackfill.jobs.failures import Failure, classify
 
-Action = Literal["pause", "resume", "cancel", "retry"]
-ACTIONS: Final[tuple[Action, ...]] = ("pause", "resume", "cancel", "retry")
+Action = Literal["pause", "resume", "cancel", "retry", "approve"]
+ACTIONS: Final[tuple[Action, ...]] = ("pause", "resume", "cancel", "retry", "approve")
 
 MOST_JOBS: Final = 500
 
@@ -55,6 +55,9 @@ class NewJob:
     finalize: list[Any] = field(default_factory=list)
     keep_old: bool = False
     undo_set_clause: str | None = None
+    windows: dict[str, Any] | None = None
+    after: Sequence[str] = ()
+    approve: bool = False
 
 
 async def progress(connection: Connection, limit: int = MOST_JOBS) -> list[dict[str, Any]]:
@@ -89,7 +92,7 @@ async def job(connection: Connection, name: str) -> dict[str, Any]:
 async def command(
     connection: Connection, name: str, action: Action, *, duration: timedelta | None = None
 ) -> dict[str, Any]:
-    """Pauses (for a `duration`, or until somebody resumes), resumes, cancels or retries.
+    """Pauses (for a `duration`, or until somebody resumes), resumes, cancels, retries or approves.
 
     Answers the job's row of `pgbackfill.progress` afterwards. Raises UnknownJob, and UsageError where the job cannot do
     that now.
@@ -150,6 +153,7 @@ async def enqueue(connection: Connection, job: NewJob) -> int | None:
             job.target_table, job.handler, json.dumps(job.params), job.key_columns, job.from_key, job.to_key,
             json.dumps(job.session_settings), json.dumps(job.options), job.priority, job.run_after, job.desired_state,
             json.dumps(job.finalize), job.keep_old, job.undo_set_clause,
+            None if job.windows is None else json.dumps(job.windows), list(job.after), job.approve,
         )  # fmt: skip
     return found
 

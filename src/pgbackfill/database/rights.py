@@ -28,6 +28,7 @@ _NEEDED = {
     "delete": ["SELECT", "DELETE"],
     "statement": ["SELECT", "UPDATE"],
     "copy": ["SELECT", "UPDATE"],
+    "handler": ["SELECT", "UPDATE"],
 }
 """On the walked table; a statement's keys are locked there first, and the rows that are copied."""
 
@@ -136,6 +137,8 @@ def _statements(change: Change, form: Form, key: tuple[str, ...]) -> list[Statem
         return [change.change_range(None, key, measured=False)]
     if form is Form.LOCKED_RANGE:
         return [change.lock_and_count(None, key), change.change_range(None, key, measured=False)]
+    if change.operation == "handler":
+        return [change.lock_and_list(None, key)]
     return [change.lock_and_list(None, key), change.change_joined([[part] for part in key], measured=False)]
 
 
@@ -179,7 +182,8 @@ async def _uses(control: Connection, job: Job, relation: int) -> list[asyncpg.Re
         if change is None:
             return []
         key = ("0",) * len(change.key)
-        form = Form.JOINED if change.operation == "statement" or job.from_clause is not None else Form.RANGE
+        by_keys = change.operation in ("statement", "handler") or job.from_clause is not None
+        form = Form.JOINED if by_keys else Form.RANGE
         statement = _statements(change, form, key)[-1]
         kind = "text[]" if form is Form.JOINED else "text"
         arguments = ", ".join([kind] * len(statement.arguments))

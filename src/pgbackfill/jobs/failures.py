@@ -38,6 +38,10 @@ _EXACT: dict[str, Failure] = {
     "25P04": Failure.DISCONNECTED,  # transaction_timeout
     "XX000": Failure.FATAL,
     "P0001": Failure.POISON,  # raise_exception: a trigger or function refuses the row
+    "PBH01": Failure.POISON,  # a handler raised an exception (handlers/errors.py)
+    "PBH02": Failure.SLOW,  # a handler's call took too long
+    "PBH03": Failure.SLOW,  # others change the row each time before its new values can be written
+    "PBH04": Failure.HOLD,  # a handler asked to be called again later
 }
 _BY_CLASS: dict[str, Failure] = {
     "08": Failure.DISCONNECTED,

@@ -25,6 +25,8 @@ class Job:
     statement: str | None = None
     target_relation: int | None = None
     """The oid of the table that a copy goes to."""
+    handler: str | None = None
+    params: Mapping[str, Any] = field(default_factory=dict)
     from_key: tuple[str, ...] | None = None
     to_key: tuple[str, ...] | None = None
     session_settings: Mapping[str, Any] = field(default_factory=dict)
@@ -42,6 +44,10 @@ class Job:
     """The share of its pace that people leave the job; 1 where nobody throttles it."""
     throttle_until: str | None = None
     """When that ends, in ISO 8601."""
+    waits_for: str | None = None
+    """Why nothing of the job may run now, as far as the database can say: its windows, another job, an approval."""
+    only_while: tuple[str, ...] = ()
+    """Conditions on signals, such as `checkout_load < 100`, outside of which nothing of the job may run."""
 
     def pacing(self, defaults: PacingOptions) -> PacingOptions:
         """The daemon's pacing options with this job's own on top; null means the default."""

@@ -12,6 +12,7 @@ from pgbackfill.control.governor import Governor
 from pgbackfill.database.cluster import Cluster
 from pgbackfill.database.link import Link
 from pgbackfill.database.types import Connection
+from pgbackfill.handlers.registry import Handlers
 from pgbackfill.jobs.job import Job
 from pgbackfill.metrics import Metrics
 from pgbackfill.settings import Settings
@@ -41,6 +42,8 @@ class Context:
     """Opens a connection that runs chunks."""
     cluster: Cluster = field(default_factory=Cluster)
     """What every connection to the primary is held against."""
+    handlers: Handlers = field(default_factory=Handlers)
+    """Those of this process; jobs of others are left to other daemons."""
     bell: Bell = field(default_factory=Bell)
     """Rung on every change that a sleeper should look at: NOTIFY, pause, resume, stop."""
     worker_id: int = 0  # heartbeat

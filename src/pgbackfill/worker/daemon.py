@@ -19,6 +19,7 @@ from pgbackfill.database.link import ANSWER_S, Link, passing
 from pgbackfill.database.migrate import check_schema
 from pgbackfill.database.types import Connection
 from pgbackfill.errors import UsageError
+from pgbackfill.handlers.registry import Handlers
 from pgbackfill.metrics import Metrics
 from pgbackfill.settings import Settings
 
@@ -38,7 +39,7 @@ log = structlog.get_logger()
 NEXT_CONNECTION = frozenset(
     {"dsn", "work_dsn", "direct_dsn", "pooler", "connect_timeout_s", "password_file", "password_command"}
 )
-NEED_RESTART = frozenset({"http", "log"})
+NEED_RESTART = frozenset({"http", "log", "handlers"})
 """After SIGHUP: what serves new connections only, and what is made once. Everything else acts at once."""
 
 WORK = "work"
@@ -74,9 +75,11 @@ async def run(settings: Settings, *, drain: bool, serve: Serve | None = None, re
             metrics=Metrics(),
             control=link("control"),
             connect_work=link(WORK, "work_dsn").connect,
+            handlers=Handlers.load(settings.handlers),
         )
         async with context.control.use() as control:
             await check_schema(control)
+        await context.handlers.open(links)
         async with _registered(context), anyio.create_task_group() as background:
             # Before any job is touched: signals would end the process, and a port in use does.
             await background.start(os_signals.receive, context, lambda: _reload(context, reload))
@@ -92,7 +95,9 @@ async def run(settings: Settings, *, drain: bool, serve: Serve | None = None, re
             background.start_soon(waiters.watch, context, link("waiters", "work_dsn"))
             if settings.direct_dsn or settings.pooler != "pgbouncer":
                 background.start_soon(listener.listen, context, link("listen", "direct_dsn"))
-            log.info("ready", worker=context.worker_id, version=__version__, drain=drain)
+            log.info(
+                "ready", worker=context.worker_id, version=__version__, drain=drain, handlers=context.handlers.names
+            )
             async with anyio.create_task_group() as lanes:
                 lanes.start_soon(Roster(context, lanes).run)
                 lanes.start_soon(Closer(context, lanes).run)

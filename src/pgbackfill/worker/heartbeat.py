@@ -52,15 +52,17 @@ async def register(context: Context) -> None:
     """
     try:
         async with context.control.use() as control:
-            context.worker_id = await _register(control)
+            context.worker_id = await _register(control, context)
     except asyncpg.PostgresError as error:
         if lost(error) or not passing(error):
             raise
         log.warning("worker not registered yet", reason=hold_reason(error))
 
 
-async def _register(control: Connection) -> int:
-    worker_id: int = await control.fetchval(load("workers")["register"], socket.gethostname(), os.getpid(), __version__)
+async def _register(control: Connection, context: Context) -> int:
+    worker_id: int = await control.fetchval(
+        load("workers")["register"], socket.gethostname(), os.getpid(), __version__, context.handlers.names
+    )
     return worker_id
 
 
@@ -121,7 +123,7 @@ class Heart:
         values = (context.worker_id, len(context.lanes), list(context.pauses.holders), _seen(context))
         stamp = await connection.fetchval(load("workers")["heartbeat"], *values, timeout=TIMEOUT_S)
         if stamp is None:
-            context.worker_id = await _register(connection)  # pruned, or lost in a failover
+            context.worker_id = await _register(connection, context)  # pruned, or lost in a failover
         else:
             context.beats.written(stamp, now=context.now())
 

@@ -13,9 +13,9 @@ from pgbackfill.database import ranges
 from pgbackfill.database.chunk import ChunkTransaction
 from pgbackfill.database.link import UNREACHABLE, passing
 from pgbackfill.database.outcome import ChunkResult, CommitRefused, LeafMoved, NotExactlyLocked
-from pgbackfill.database.retry import RetryChunk
 from pgbackfill.database.types import Connection
 from pgbackfill.errors import JobFailed, LeaseLost
+from pgbackfill.handlers.errors import HandlerError
 from pgbackfill.jobs.job import Claim, Job
 from pgbackfill.keyset.statement import Form
 
@@ -23,7 +23,7 @@ from .context import Context
 from .holds import LaneHold
 from .slots import Slot
 from .trouble import Trouble
-from .walk import open_walk
+from .walk import open_chunk, open_walk
 
 RETRY_JITTER_S = 0.1
 """Up to this long after a lock or deadlock: about what the other side needs to get through (lock_timeout_ms)."""
@@ -95,6 +95,10 @@ class Lane:
         job = self.context.jobs.get(self.job.id)
         return self.context.stopping or self._dismissed or job is None or job.desired_state != "run"
 
+    def _interrupted(self) -> bool:
+        """Whether what happens outside a transaction should soon come to its end."""
+        return self._should_stop() or bool(self.context.pauses.holders)
+
     async def _step(self) -> bool:
         """One decision and what follows from it; False when the range is finished or no longer ours."""
         context = self.context
@@ -129,6 +133,7 @@ class Lane:
             try:
                 async with self.link.use() as connection:
                     chunk = await self._prepared(connection)
+                    scope.deadline += chunk.outside_s(options)
                     if self.trouble.set_aside is not None:
                         return await self.trouble.quarantine(chunk, options)
                     async with self.trouble.watching(chunk, rows, options):
@@ -138,6 +143,8 @@ class Lane:
                 return True
             except LeafMoved:
                 return await self.trouble.leaf_moved()
+            except HandlerError as error:
+                return await self.trouble.called(error)
             except JobFailed as error:
                 return await self.trouble.fail(str(error))
             except (asyncpg.PostgresError, CommitRefused, *UNREACHABLE) as error:
@@ -160,10 +167,10 @@ class Lane:
         if self._chunk is None or self._generation != self.link.generation:
             walk = self.slot.surveyed(self.claim) or await open_walk(connection, self.job, self.claim)
             form = Form.JOINED if self._inexact >= INEXACT_MAX else walk.form
-            kind = RetryChunk if self.claim.retry else ChunkTransaction
-            self._chunk = kind(
-                connection, self.job, self.claim, walk.change, form, lease_s=self.context.settings.lease_s
-            )
+            self._chunk = await open_chunk(
+                connection, self.job, self.claim, walk.change, form,
+                handlers=self.context.handlers, stopping=self._interrupted, lease_s=self.context.settings.lease_s,
+            )  # fmt: skip
             self._generation = self.link.generation
             self.log.debug("walk opened", relation=walk.change.relation, form=str(form))
         return self._chunk
@@ -210,6 +217,7 @@ class Lane:
             result.wal_bytes,
             result.seconds,
             at_end=result.finished,
+            outside_s=result.outside_s,
         )
         self.controller.finished(sample, now=now)
         lanes = sum(lane.job.id == self.job.id for lane in self.context.lanes.values())

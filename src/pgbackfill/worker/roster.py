@@ -18,6 +18,7 @@ from pgbackfill.jobs.job import Job
 from .context import Context
 from .lane import Lane
 from .preparation import Preparation
+from .schedule import Schedule
 from .slots import Slots
 from .throttle import tell_throttle
 
@@ -32,6 +33,7 @@ class Roster:
         self._group = lanes
         self._slots = Slots(context)
         self._preparation = Preparation(context, lanes, self._slots)
+        self._schedule = Schedule(context)
         self._unusable: str | None = None
 
     async def run(self) -> None:
@@ -91,7 +93,7 @@ class Roster:
         left = {job_id for job_id, found in open_ranges.items() if not found.held}
         await self._claim(control, own, open_ranges)
         await self._claim(control, left, open_ranges)
-        while self._room() > 0 and (name := await jobs.start_next(control)):
+        while self._room() > 0 and (name := await jobs.start_next(control, context.handlers.names)):
             log.info("job started", job=name)
             await self._refresh(control)
             await self._preparation.run(control)
@@ -109,7 +111,8 @@ class Roster:
 
     async def _refresh(self, control: Connection) -> None:
         context = self._context
-        before, context.jobs = context.jobs, {job.id: job for job in await jobs.active(control)}
+        before, found = context.jobs, await jobs.active(control, context.handlers.names)
+        context.jobs = {job.id: job for job in await self._schedule.allowed(control, found)}
         for running in context.jobs.values():
             tell_throttle(before.get(running.id), running)
         for lane in context.lanes.values():
@@ -177,7 +180,7 @@ async def drained(context: Context) -> bool:
         return False
     try:
         async with context.control.use() as control:
-            pending = await jobs.pending(control)
+            pending = await jobs.pending(control, context.handlers.names)
     except Exception as error:
         if not passing(error):
             raise
@@ -185,5 +188,5 @@ async def drained(context: Context) -> bool:
     if any(job.due for job in pending):
         return False
     for job in pending:
-        log.info("job left", job=job.name, status=job.status, reason="paused" if job.status == "paused" else "not due")
+        log.info("job left", job=job.name, status=job.status, reason=job.reason)
     return True

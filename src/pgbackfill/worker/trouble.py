@@ -14,6 +14,7 @@ from pgbackfill.database import catalog, jobs, ranges
 from pgbackfill.database.chunk import ChunkTransaction
 from pgbackfill.database.failures import first_line, hold_reason
 from pgbackfill.database.outcome import Stage
+from pgbackfill.handlers.errors import HandlerError
 from pgbackfill.jobs.failures import Failure, classify
 
 from .holders import looking
@@ -47,7 +48,7 @@ class Trouble:
         self._locked = False
         self._holders: list[int] = []
         self._breaker, self._streak = lane.slot.breaker, lane.slot.streak
-        self.set_aside: asyncpg.PostgresError | None = None
+        self.set_aside: asyncpg.PostgresError | HandlerError | None = None
         """The error of a chunk of one row, which the next chunk quarantines."""
 
     def reason(self, *, now: float) -> str | None:
@@ -125,6 +126,23 @@ class Trouble:
             await lane.pause_a_moment()
         return True
 
+    async def called(self, error: HandlerError) -> bool:
+        """A call of a handler failed. What it was called for is known, and says nothing about the size of chunks."""
+        lane, failure = self._lane, classify(error.sqlstate)
+        lane.context.metrics.retry(error.sqlstate)
+        lane.log.debug(
+            "handler failed", failure=str(failure), sqlstate=error.sqlstate, rows=error.rows, error=str(error)
+        )
+        if failure is Failure.HOLD:
+            self.hold(error)
+            return True
+        self._reason = None
+        if error.rows == 1:
+            self._single_row(failure, error)
+        if (tripped := self._breaker.failed(self._streak, error, held=False)) is not None:
+            return await self.pause("circuit_breaker", tripped)
+        return True
+
     async def _yield(self, to: str, rows: int) -> bool:
         """Cancelled for somebody who waited: no fault of the rows, but fewer of them lock for a shorter time."""
         self._sample(Outcome.RETRY, rows)
@@ -141,7 +159,9 @@ class Trouble:
             self._wait(f"row_locked by {f'pid {by}' if by else 'another session'}", most_s=LOCKED_MOST_S)
         elif failure is Failure.SLOW:
             self._slow += 1
-        if isinstance(error, asyncpg.PostgresError) and (failure is Failure.POISON or self._slow >= SLOW_MAX):
+        if isinstance(error, asyncpg.PostgresError | HandlerError) and (
+            failure is Failure.POISON or self._slow >= SLOW_MAX
+        ):
             self.set_aside = error
 
     async def quarantine(self, chunk: ChunkTransaction, options: PacingOptions) -> bool:

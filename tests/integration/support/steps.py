@@ -67,8 +67,9 @@ class Steps:
 async def started(field: Field, **row: Any) -> Job:
     """Enqueues a job and starts it; not prepared yet."""
     job_id = await field.enqueue(**row)
-    assert await jobs.start_next(field.connection) is not None
-    return next(job for job in await jobs.active(field.connection) if job.id == job_id)
+    handlers = [row["handler"]] if "handler" in row else []
+    assert await jobs.start_next(field.connection, handlers) is not None
+    return next(job for job in await jobs.active(field.connection, handlers) if job.id == job_id)
 
 
 async def may_begin(field: Field, job: Job) -> None:

@@ -20,7 +20,8 @@ ROW_S, ROW_WAL = 4e-6, 800
 class Lane:
     """One lane on a table whose rows cost `ROW_S` and `ROW_WAL`."""
 
-    def __init__(self, options: PacingOptions, governor: Governor | None = None) -> None:
+    def __init__(self, options: PacingOptions, governor: Governor | None = None, outside_s: float = 0.0) -> None:
+        self.outside_s = outside_s
         self.governor = governor or Governor(options)
         self.controller = Controller(self.governor, options)
         self.now = 0.0
@@ -40,13 +41,19 @@ class Lane:
                 self.now += decision.seconds
                 continue
             spent = 0.001 + decision.rows * ROW_S
-            self.now += spent
+            self.now += spent + self.outside_s
             self.busy += spent
             self.rows += decision.rows
             self.wal += decision.rows * ROW_WAL
             self.controller.finished(
                 ChunkSample(
-                    Outcome.COMMITTED, decision.rows, decision.rows, decision.rows, decision.rows * ROW_WAL, spent
+                    Outcome.COMMITTED,
+                    decision.rows,
+                    decision.rows,
+                    decision.rows,
+                    decision.rows * ROW_WAL,
+                    spent,
+                    outside_s=self.outside_s,
                 ),
                 now=self.now,
             )
@@ -188,3 +195,28 @@ def test_the_end_of_a_throttle_ends_the_sleep_that_it_began() -> None:
     assert isinstance(lane.controller.next(now=lane.now), Wait)
     lane.controller.throttle(1.0)
     assert isinstance(lane.controller.next(now=lane.now), RunChunk)
+
+
+def test_time_spent_outside_pays_for_a_limit_on_rows() -> None:
+    lane = Lane(PacingOptions(max_rows_per_s=100), outside_s=0.5)
+    lane.run(60)
+    assert lane.rows / lane.now == pytest.approx(100, rel=0.1)
+
+
+def test_time_spent_outside_is_no_slow_chunk_and_no_busy_server() -> None:
+    usual, computing = (Lane(PacingOptions(duty_max=0.5), outside_s=outside_s) for outside_s in (0.0, 2.0))
+    usual.run(60)
+    computing.run(60)
+    assert computing.controller.rows == usual.controller.rows
+    before = computing.busy
+    computing.run(60)
+    chunk_s = 0.001 + computing.controller.rows * ROW_S
+    assert (computing.busy - before) / 60 == pytest.approx(chunk_s / (2 * chunk_s + 2.0), rel=0.1)
+
+
+def test_a_throttle_stretches_the_time_outside_as_well() -> None:
+    full, half = (Lane(PacingOptions(chunk_max_rows=500), outside_s=0.5) for _ in range(2))
+    half.controller.throttle(0.5)
+    full.run(60)
+    half.run(60)
+    assert half.rows / full.rows == pytest.approx(0.5, rel=0.05)

@@ -25,6 +25,9 @@ CREATE TABLE pgbackfill.jobs (
     finalize         jsonb NOT NULL DEFAULT '[]', -- steps after the last chunk, in order
     keep_old         boolean NOT NULL DEFAULT false, -- keep what was there, so that undo can put it back
     undo_set_clause  text,                        -- the inverse of set_clause, for undo
+    windows          jsonb,                       -- when it may run: hours in a time zone, conditions on signals
+    after            text[] NOT NULL DEFAULT '{}', -- jobs that must have succeeded before it begins
+    approve          boolean NOT NULL DEFAULT false, -- it begins when somebody has called pgbackfill.approve
 
     -- Written by pgbackfill only.
     status           text NOT NULL DEFAULT 'queued',
@@ -43,7 +46,9 @@ CREATE TABLE pgbackfill.jobs (
     wait_reason      text,                        -- what an unprepared job waits for, e.g. an old transaction
     wait_since       timestamptz,
     pause_until      timestamptz,                 -- when a pause ends by itself; NULL: when somebody resumes the job
-    kept_columns     text[]                       -- what is kept of each changed row beside its key; NULL: nothing is
+    kept_columns     text[],                      -- what is kept of each changed row beside its key; NULL: nothing is
+    approved_at      timestamptz,
+    approved_by      text
 );
 
 CREATE UNIQUE INDEX jobs_one_active_per_table ON pgbackfill.jobs (root_relation)
@@ -169,6 +174,7 @@ CREATE TABLE pgbackfill.workers (
     version      text NOT NULL,
     lanes        int NOT NULL DEFAULT 0,          -- ranges being worked now
     paused_by    text[] NOT NULL DEFAULT '{}',    -- holders of a pause of this process
+    handlers     text[] NOT NULL DEFAULT '{}',    -- names of the handlers that it has loaded
     signals      jsonb NOT NULL DEFAULT '[]',     -- what it sees: replicas, canaries, and whatever slows or holds it
     started_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
     heartbeat_at timestamptz NOT NULL DEFAULT clock_timestamp()

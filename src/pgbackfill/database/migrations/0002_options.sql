@@ -48,7 +48,10 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
         ('throughput_floor_s',   'number',  's',     0,    true,  86400,            NULL, '300'),
         ('max_quarantined',      'integer', 'rows',  0,    false, 1000000000,       NULL, '100'),
         ('parallelism',          'integer', 'lanes', 1,    false, 64,               NULL, '1'),
-        ('verify',               'text',    NULL,    NULL, NULL,  NULL, ARRAY['off', 'check', 'repair'], '"off"')
+        ('verify',               'text',    NULL,    NULL, NULL,  NULL, ARRAY['off', 'check', 'repair'], '"off"'),
+        ('handler_batch_rows',   'integer', 'rows',  1,    false, 10000,            NULL, '1'),
+        ('handler_concurrency',  'integer', 'calls', 1,    false, 1000,             NULL, '20'),
+        ('handler_timeout_s',    'number',  's',     0,    true,  3600,             NULL, '30')
 $$;
 
 -- The option whose name shares the most three-letter pieces with a wrong one.

@@ -21,6 +21,8 @@ BEGIN
             ('options', OLD.options, NEW.options),
             ('priority', to_jsonb(OLD.priority), to_jsonb(NEW.priority)),
             ('run_after', to_jsonb(OLD.run_after), to_jsonb(NEW.run_after)),
+            ('windows', OLD.windows, NEW.windows),
+            ('after', to_jsonb(OLD.after), to_jsonb(NEW.after)),
             ('pause_until', to_jsonb(OLD.pause_until),
                 to_jsonb(CASE WHEN OLD.desired_state = NEW.desired_state THEN NEW.pause_until ELSE OLD.pause_until END))
             ) AS field (name, before, after)

@@ -9,18 +9,19 @@ CREATE FUNCTION pgbackfill.enqueue(
     key_columns text[] DEFAULT NULL, from_key text[] DEFAULT NULL, to_key text[] DEFAULT NULL,
     session_settings jsonb DEFAULT '{}', options jsonb DEFAULT '{}', priority int DEFAULT 0,
     run_after timestamptz DEFAULT now(), desired_state text DEFAULT 'run', finalize jsonb DEFAULT '[]',
-    keep_old boolean DEFAULT false, undo_set_clause text DEFAULT NULL)
+    keep_old boolean DEFAULT false, undo_set_clause text DEFAULT NULL, windows jsonb DEFAULT NULL,
+    after text[] DEFAULT '{}', approve boolean DEFAULT false)
 RETURNS bigint
 LANGUAGE sql
 BEGIN ATOMIC
     INSERT INTO pgbackfill.jobs (name, table_name, operation, set_clause, from_clause, where_clause, statement,
         target_table, handler, params, key_columns, from_key, to_key, session_settings, options, priority, run_after,
-        desired_state, finalize, keep_old, undo_set_clause)
+        desired_state, finalize, keep_old, undo_set_clause, windows, after, approve)
     VALUES (enqueue.name, enqueue.table_name, enqueue.operation, enqueue.set_clause, enqueue.from_clause,
         enqueue.where_clause, enqueue.statement, enqueue.target_table, enqueue.handler, enqueue.params,
         enqueue.key_columns, enqueue.from_key, enqueue.to_key, enqueue.session_settings, enqueue.options,
         enqueue.priority, enqueue.run_after, enqueue.desired_state, enqueue.finalize, enqueue.keep_old,
-        enqueue.undo_set_clause)
+        enqueue.undo_set_clause, enqueue.windows, enqueue.after, enqueue.approve)
     ON CONFLICT (name) DO NOTHING;
     SELECT j.id FROM pgbackfill.jobs AS j WHERE j.name = enqueue.name;
 END;

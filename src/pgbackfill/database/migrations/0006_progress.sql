@@ -1,5 +1,20 @@
 -- What people and dashboards look at. The columns are a contract: new ones go to the end.
 
+-- Why nothing of a job may run at that time: an approval, another job, its hours (0019_schedule.sql). NULL: it may. Asked by
+-- everybody who looks at a job, so with its owner's rights.
+CREATE FUNCTION pgbackfill.waits_for(job pgbackfill.jobs, at timestamptz) RETURNS text
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF job.status NOT IN ('queued', 'running') OR job.desired_state <> 'run' THEN
+        RETURN NULL;
+    ELSIF job.status = 'queued' AND job.approve AND job.approved_at IS NULL THEN
+        RETURN 'waits_for approval';
+    ELSIF job.status = 'queued' AND job.after <> '{}' THEN
+        RETURN coalesce(pgbackfill.unfinished(job.after), pgbackfill.outside(job.windows, at));
+    END IF;
+    RETURN pgbackfill.outside(job.windows, at);
+END $$;
+
 -- Read with the view owner's rights: viewers need none on the tables, and lease tokens are not in it.
 CREATE VIEW pgbackfill.progress AS
 SELECT
@@ -71,7 +86,12 @@ CROSS JOIN LATERAL (
            CASE WHEN r.hold_reason IS NOT NULL THEN r.hold_since WHEN s.hold_reason IS NOT NULL THEN s.hold_since
                 WHEN w.reason IS NOT NULL THEN j.wait_since END
                AS hold_since
-    FROM (SELECT CASE WHEN j.status IN ('queued', 'running', 'paused', 'verifying') THEN j.wait_reason END AS reason) AS w
+    FROM (SELECT CASE WHEN j.status IN ('queued', 'running', 'paused', 'verifying')
+                      THEN coalesce(j.wait_reason, pgbackfill.waits_for(j, clock_timestamp()), d.reason) END AS reason
+          FROM (SELECT CASE WHEN j.handler IS NOT NULL AND j.status IN ('queued', 'running') AND j.desired_state = 'run'
+                                 AND NOT EXISTS (SELECT FROM pgbackfill.workers AS n WHERE j.handler = ANY (n.handlers)
+                                                 AND n.heartbeat_at > clock_timestamp() - interval '15 seconds')
+                            THEN format('no_daemon has the handler %s', j.handler) END AS reason) AS d) AS w
 ) AS h
 CROSS JOIN LATERAL (
     SELECT j.status = 'running' AND (h.hold_reason IS NULL OR NOT r.all_held) AND r.rows_scanned > 0 AND r.active_ms > 0

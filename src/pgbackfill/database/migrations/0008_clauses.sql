@@ -91,6 +91,9 @@ BEGIN
             target, condition,
             (SELECT string_agg(format('%I', k), ', ' ORDER BY n)
              FROM unnest(job.key_columns) WITH ORDINALITY AS u (k, n)));
+    ELSIF job.operation = 'handler' THEN
+        RETURN format(E'SELECT %s FROM ONLY %s AS t WHERE %s\n',
+            (SELECT string_agg(format('t.%I', k), ', ') FROM unnest(job.key_columns) AS k), target, condition);
     END IF;
     IF job.from_clause IS NOT NULL THEN
         items := format(E'%s %s, %s\n', CASE job.operation WHEN 'update' THEN 'FROM' ELSE 'USING' END,

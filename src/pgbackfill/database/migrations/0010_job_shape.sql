@@ -17,7 +17,8 @@ DECLARE
     field record;
 BEGIN
     FOR field IN SELECT key, value FROM jsonb_each_text(to_jsonb(job)) WHERE key IN ('name', 'table_name', 'operation',
-        'params', 'session_settings', 'options', 'priority', 'run_after', 'desired_state', 'finalize', 'keep_old') AND value IS NULL
+        'params', 'session_settings', 'options', 'priority', 'run_after', 'desired_state', 'finalize', 'keep_old',
+        'after', 'approve') AND value IS NULL
     LOOP
         PERFORM pgbackfill.refuse(field.key, 'must not be null' || CASE WHEN field.key IN ('name', 'table_name') THEN ''
             ELSE '; leave it out for the default' END);
@@ -30,11 +31,8 @@ BEGIN
         PERFORM pgbackfill.refuse('name', format('"%s" must be 1 to 200 of a-z, 0-9, _, . and -, beginning with a '
             'letter or digit', left(job.name, 200)));
     END IF;
-    IF job.operation = 'handler' THEN
-        PERFORM pgbackfill.refuse('operation', format('%s is not available in this version; use update, delete, '
-            'statement or copy', job.operation));
-    ELSIF job.operation NOT IN ('update', 'delete', 'statement', 'copy') THEN
-        PERFORM pgbackfill.refuse('operation', format('must be update, delete, statement or copy, not "%s"',
+    IF job.operation NOT IN ('update', 'delete', 'statement', 'copy', 'handler') THEN
+        PERFORM pgbackfill.refuse('operation', format('must be update, delete, statement, copy or handler, not "%s"',
             job.operation));
     END IF;
     FOR field IN
@@ -42,11 +40,11 @@ BEGIN
         FROM (VALUES
             ('set_clause', job.set_clause, ARRAY['update'], ARRAY['update']),
             ('from_clause', job.from_clause, '{}', ARRAY['update', 'delete']),
-            ('where_clause', job.where_clause, '{}', ARRAY['update', 'delete', 'statement', 'copy']),
+            ('where_clause', job.where_clause, '{}', ARRAY['update', 'delete', 'statement', 'copy', 'handler']),
             ('statement', job.statement, ARRAY['statement'], ARRAY['statement']),
             ('target_table', job.target_table, ARRAY['copy'], ARRAY['copy']),
-            ('handler', job.handler, '{}', '{}'),
-            ('params', nullif(job.params, '{}')::text, '{}', '{}')) AS c (name, value, needed_by, taken_by)
+            ('handler', job.handler, ARRAY['handler'], ARRAY['handler']),
+            ('params', nullif(job.params, '{}')::text, '{}', ARRAY['handler'])) AS c (name, value, needed_by, taken_by)
     LOOP
         IF field.needed AND field.value IS NULL THEN
             PERFORM pgbackfill.refuse(field.name, format('is missing; operation %s needs it', job.operation));
@@ -57,6 +55,12 @@ BEGIN
                 ELSE '; leave it out' END);
         END IF;
     END LOOP;
+    IF jsonb_typeof(job.params) <> 'object' THEN
+        PERFORM pgbackfill.refuse('params', 'must be a JSON object such as {"country": "de"}');
+    ELSIF job.handler !~ '^[A-Za-z_][A-Za-z0-9_.-]{0,199}$' THEN
+        PERFORM pgbackfill.refuse('handler', format('"%s" must be 1 to 200 of A-Z, a-z, 0-9, _, . and -, beginning with a '
+            'letter or _', left(job.handler, 200)));
+    END IF;
     IF job.desired_state NOT IN ('run', 'pause', 'cancel') THEN
         PERFORM pgbackfill.refuse('desired_state', format('must be run, pause or cancel, not "%s"', job.desired_state));
     END IF;

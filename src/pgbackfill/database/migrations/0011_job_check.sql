@@ -35,6 +35,8 @@ BEGIN
     job.wait_since := NULL;
     job.pause_until := NULL;
     job.kept_columns := NULL;
+    job.approved_at := NULL;
+    job.approved_by := NULL;
     -- A second run of a migration: the unique index settles it, by an error or by ON CONFLICT. Should the other row
     -- vanish meanwhile, jobs_checked refuses this one.
     IF EXISTS (SELECT FROM pgbackfill.jobs AS j WHERE j.name = job.name) THEN
@@ -43,6 +45,8 @@ BEGIN
     PERFORM pgbackfill.check_shape(job);
     PERFORM pgbackfill.check_options(job.options);
     PERFORM pgbackfill.check_settings(job.session_settings);
+    PERFORM pgbackfill.check_windows(job.windows);
+    PERFORM pgbackfill.check_after(job.name, job.after);
     job.relation := pgbackfill.find_table(job.table_name, job.search_path);
     job.root_relation := coalesce(pg_partition_root(job.relation), job.relation);
     job.key_columns := pgbackfill.choose_key(job.relation, job.key_columns);
@@ -150,7 +154,7 @@ BEGIN
     SELECT o.key INTO frozen FROM jsonb_each(to_jsonb(OLD)) AS o JOIN jsonb_each(to_jsonb(NEW)) AS n USING (key)
     WHERE o.value IS DISTINCT FROM n.value AND o.key IN ('id', 'name', 'table_name', 'operation', 'set_clause',
         'from_clause', 'where_clause', 'statement', 'target_table', 'handler', 'params', 'key_columns', 'from_key',
-        'to_key', 'session_settings', 'finalize', 'keep_old', 'undo_set_clause', 'kept_columns', 'enqueued_by', 'enqueued_at',
+        'to_key', 'session_settings', 'approve', 'finalize', 'keep_old', 'undo_set_clause', 'kept_columns', 'enqueued_by', 'enqueued_at',
         'search_path', 'time_zone', 'relation', 'root_relation', 'target_relation')
     LIMIT 1;
     IF frozen IS NOT NULL THEN
@@ -164,6 +168,12 @@ BEGIN
     END IF;
     IF NEW.pause_until IS DISTINCT FROM OLD.pause_until THEN
         PERFORM pgbackfill.check_time('pause_until', NEW.pause_until);
+    END IF;
+    IF NEW.windows IS DISTINCT FROM OLD.windows THEN
+        PERFORM pgbackfill.check_windows(NEW.windows);
+    END IF;
+    IF NEW.after IS DISTINCT FROM OLD.after THEN
+        PERFORM pgbackfill.check_after(NEW.name, NEW.after);
     END IF;
     IF NEW.desired_state IS NULL OR NEW.desired_state NOT IN ('run', 'pause', 'cancel') THEN
         PERFORM pgbackfill.refuse('desired_state', format('must be run, pause or cancel, not "%s"', NEW.desired_state));

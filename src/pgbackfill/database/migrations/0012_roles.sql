@@ -34,12 +34,13 @@ GRANT SELECT ON pgbackfill.schema_version
 
 GRANT SELECT ON pgbackfill.progress, pgbackfill.events TO pgbackfill_enqueuer, pgbackfill_viewer;
 GRANT EXECUTE ON FUNCTION pgbackfill.assert_finished(text) TO pgbackfill_viewer;
+GRANT EXECUTE ON FUNCTION pgbackfill.waits_for(pgbackfill.jobs, timestamptz) TO pgbackfill_enqueuer, pgbackfill_viewer;
 
 GRANT SELECT,
       INSERT (name, table_name, operation, set_clause, from_clause, where_clause, statement, target_table, handler,
               params, key_columns, from_key, to_key, session_settings, options, priority, run_after, desired_state,
-              finalize, keep_old, undo_set_clause),
-      UPDATE (desired_state, options, priority, run_after, pause_until)
+              finalize, keep_old, undo_set_clause, windows, after, approve),
+      UPDATE (desired_state, options, priority, run_after, pause_until, windows, after)
     ON pgbackfill.jobs TO pgbackfill_enqueuer;
 -- Whoever may pause may throttle. Column by column, because a right on a whole table is also one to lock it.
 GRANT SELECT, INSERT (job_id, ratio, ends_at), UPDATE (ratio, ends_at) ON pgbackfill.throttles TO pgbackfill_enqueuer;

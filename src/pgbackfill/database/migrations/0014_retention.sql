@@ -35,6 +35,8 @@ LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 
                          AND j.finished_at < pgbackfill.oldest_kept($1)
                          AND NOT (j.status = 'succeeded'
                                   AND EXISTS (SELECT FROM pgbackfill.quarantine q WHERE q.job_id = j.id))
+                         AND NOT EXISTS (SELECT FROM pgbackfill.jobs w  -- which waits for it
+                                          WHERE w.status IN ('queued', 'paused') AND j.name = ANY (w.after))
                        ORDER BY j.finished_at LIMIT $2 FOR UPDATE SKIP LOCKED)
      RETURNING 1
     )

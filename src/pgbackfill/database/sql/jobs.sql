@@ -112,6 +112,8 @@ UPDATE pgbackfill.jobs
        claim_xid = coalesce(claim_xid, pg_current_xact_id())
  WHERE id = (SELECT j.id FROM pgbackfill.jobs j
               WHERE j.status = 'queued' AND j.desired_state = 'run' AND j.run_after <= clock_timestamp()
+                AND (j.handler IS NULL OR j.handler = ANY ($1::text[]))
+                AND pgbackfill.waits_for(j, clock_timestamp()) IS NULL
                 AND NOT EXISTS (SELECT FROM pgbackfill.jobs a
                                  WHERE a.root_relation = j.root_relation AND a.status IN ('running', 'verifying'))
               ORDER BY j.priority DESC, j.id
@@ -119,25 +121,32 @@ UPDATE pgbackfill.jobs
 RETURNING id, name;
 
 -- name: active_jobs
--- Every job of this status, of which a daemon may have to do something about.
+-- Every job of this status that a daemon with the handlers $2 may have to do something about.
 SELECT id, name, table_name, operation, relation, key_columns, set_clause, from_clause, where_clause, statement,
-       target_relation, from_key, to_key, session_settings::text AS session_settings, options::text AS options, search_path, time_zone,
+       target_relation, handler, params::text AS params, from_key, to_key, session_settings::text AS session_settings, options::text AS options, search_path, time_zone,
        status, desired_state, prepared_at IS NOT NULL AS prepared, throttle.ratio AS throttle_ratio,
-       throttle.ends_at AS throttle_until, kept_columns, finalize <> '[]' AS finalizes
+       throttle.ends_at AS throttle_until, kept_columns, finalize <> '[]' AS finalizes,
+       pgbackfill.waits_for(jobs, clock_timestamp()) AS waits_for,
+       ARRAY(SELECT jsonb_array_elements_text(windows -> 'only_while')) AS only_while
   FROM pgbackfill.jobs
   LEFT JOIN LATERAL (SELECT t.ratio, t.ends_at FROM pgbackfill.throttles t
                       WHERE (t.job_id = jobs.id OR t.job_id IS NULL) AND t.ends_at > clock_timestamp()
                       ORDER BY t.ratio, t.ends_at DESC LIMIT 1) AS throttle ON true
- WHERE status = $1
+ WHERE status = $1 AND (handler IS NULL OR status <> 'running' OR handler = ANY ($2::text[]))
  ORDER BY priority DESC, id;
 
 -- name: pending
--- What `run --drain` looks at before it goes: due work, and what is left behind by name.
-SELECT name, status, desired_state, run_after,
-       status IN ('running', 'verifying') OR (status = 'queued' AND run_after <= clock_timestamp()) AS due
-  FROM pgbackfill.jobs
- WHERE status IN ('queued', 'running', 'paused', 'verifying')
- ORDER BY id;
+-- What `run --drain` of a daemon with the handlers $1 looks at before it goes: due work, and what is left behind by name.
+SELECT j.name, j.status, j.desired_state, left_for.reason IS NULL AS due, left_for.reason
+  FROM pgbackfill.jobs j
+ CROSS JOIN LATERAL (
+       SELECT CASE WHEN j.status = 'paused' THEN 'paused'
+                   WHEN j.status = 'queued' AND j.run_after > clock_timestamp() THEN 'not due'
+                   WHEN j.handler <> ALL ($1::text[]) AND j.handler IS NOT NULL THEN format('handler %s is not loaded here', j.handler)
+                   WHEN j.status <> 'verifying' THEN pgbackfill.waits_for(j, clock_timestamp())
+              END AS reason) AS left_for
+ WHERE j.status IN ('queued', 'running', 'paused', 'verifying')
+ ORDER BY j.id;
 
 -- name: old_transactions_ended
 SELECT pg_snapshot_xmin(pg_current_snapshot()) > claim_xid FROM pgbackfill.jobs WHERE id = $1;

@@ -18,12 +18,12 @@ SELECT found.job_id, found.kind, found.cause, found.at, found.reason
 ON CONFLICT (job_id, cause) DO NOTHING;
 
 -- name: note_holds
--- Jobs that have been held for $1 seconds, once for each hold; by people's own pauses nobody is surprised.
+-- Jobs that have been held for $1 seconds, once for each hold; by people's own pauses and windows nobody is surprised.
 INSERT INTO pgbackfill.notifications (job_id, kind, cause, at, reason)
 SELECT j.id, 'held', 'held since ' || extract(epoch FROM p.hold_since), p.hold_since, p.hold_reason
   FROM pgbackfill.jobs AS j JOIN pgbackfill.progress AS p ON p.name = j.name
  WHERE j.status IN ('running', 'verifying') AND p.hold_since < clock_timestamp() - make_interval(secs => $1)
-   AND p.hold_reason NOT LIKE 'paused by %'
+   AND p.hold_reason NOT LIKE 'paused by %' AND p.hold_reason NOT LIKE 'outside!_window %' ESCAPE '!'
    AND NOT EXISTS (SELECT FROM pgbackfill.notifications AS n
                     WHERE n.job_id = j.id AND n.cause = 'held since ' || extract(epoch FROM p.hold_since))
 ON CONFLICT (job_id, cause) DO NOTHING;

@@ -78,6 +78,9 @@ SELECT pgbackfill.resume($1)
 -- name: cancel
 SELECT pgbackfill.cancel($1)
 
+-- name: approve
+SELECT pgbackfill.approve($1)
+
 -- name: retry
 SELECT pgbackfill.retry($1)
 
@@ -92,8 +95,8 @@ SELECT pgbackfill.unthrottle($1)
 -- No row: a job of that name exists, and a migration that runs twice has lost nothing.
 INSERT INTO pgbackfill.jobs (name, table_name, operation, set_clause, from_clause, where_clause, statement, target_table,
     handler, params, key_columns, from_key, to_key, session_settings, options, priority, run_after, desired_state,
-    finalize, keep_old, undo_set_clause)
+    finalize, keep_old, undo_set_clause, windows, after, approve)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, coalesce($17, now()), $18,
-    $19, $20, $21)
+    $19, $20, $21, $22, $23, $24)
 ON CONFLICT (name) DO NOTHING
 RETURNING id

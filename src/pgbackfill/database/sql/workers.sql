@@ -1,7 +1,7 @@
 -- The daemons.
 
 -- name: register
-INSERT INTO pgbackfill.workers (hostname, pid, version) VALUES ($1, $2, $3) RETURNING id;
+INSERT INTO pgbackfill.workers (hostname, pid, version, handlers) VALUES ($1, $2, $3, $4) RETURNING id;
 
 -- name: heartbeat
 UPDATE pgbackfill.workers SET heartbeat_at = clock_timestamp(), lanes = $2, paused_by = $3,

@@ -69,12 +69,14 @@ export class JobView {
     if (job.status === "succeeded") return [];
     const paused = job.desired_state === "pause" || job.status === "paused";
     const throttled = job.throttle_ratio !== null;
-    return [paused ? "resume" : "pause", "throttle", ...(throttled ? ["unthrottle"] : []), "cancel"];
+    const approvable = job.hold_reason === "waits_for approval" ? ["approve"] : [];
+    return [...approvable, paused ? "resume" : "pause", "throttle", ...(throttled ? ["unthrottle"] : []), "cancel"];
   }
 
   button(action) {
-    const words = { pause: "Pause", resume: "Resume", throttle: "Throttle", unthrottle: "End throttle", cancel: "Cancel", retry: "Retry" };
-    const kind = { pause: "primary", resume: "primary", retry: "primary", cancel: "danger" }[action];
+    const words = { pause: "Pause", resume: "Resume", throttle: "Throttle", unthrottle: "End throttle", cancel: "Cancel", retry: "Retry",
+      approve: "Approve" };
+    const kind = { pause: "primary", resume: "primary", retry: "primary", approve: "primary", cancel: "danger" }[action];
     const path = `api/v1/jobs/${encodeURIComponent(this.name)}/${action}`;
     return el("button", { type: "button", class: kind, "data-key": action, onclick: () => this.act(this.name, path, action) }, words[action]);
   }

@@ -1,0 +1,1 @@
+"""How close does a handler job come to what its calls allow? `python -m benchmarks.handler`."""
