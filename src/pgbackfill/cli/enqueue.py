@@ -121,7 +121,7 @@ def new_job(flags: Mapping[str, Any]) -> NewJob:
 
 
 def _windows(hours: Texts, time_zone: Text, only_while: Texts) -> dict[str, Any] | None:
-    given = {"hours": hours or None, "time_zone": time_zone, "only_while": only_while or None}
+    given = {"hours": list(hours or ()) or None, "time_zone": time_zone, "only_while": list(only_while or ()) or None}
     return {name: value for name, value in given.items() if value is not None} or None
 
 

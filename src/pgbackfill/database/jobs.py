@@ -59,7 +59,8 @@ async def expire(connection: Connection) -> list[str]:
 
 
 async def active(connection: Connection, status: str = "running", handlers: Iterable[str] = ()) -> list[Job]:
-    """Every job of this status, most urgent first. Of handler jobs only those whose handler is among `handlers`."""
+    """Every job of this status, most urgent first. Of handler jobs only those whose handler is among `handlers`, while
+    they run: what follows their last chunk is any daemon's work."""
     return [job_of(row) for row in await connection.fetch(_sql("active_jobs"), status, list(handlers))]
 
 

@@ -1,6 +1,6 @@
 -- What people and dashboards look at. The columns are a contract: new ones go to the end.
 
--- Why nothing of a job may run at that time: an approval, another job, its hours (0014_schedule.sql). NULL: it may. Asked by
+-- Why nothing of a job may run at that time: an approval, another job, its hours (0019_schedule.sql). NULL: it may. Asked by
 -- everybody who looks at a job, so with its owner's rights.
 CREATE FUNCTION pgbackfill.waits_for(job pgbackfill.jobs, at timestamptz) RETURNS text
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

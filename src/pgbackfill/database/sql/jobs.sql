@@ -133,7 +133,7 @@ SELECT id, name, table_name, operation, relation, key_columns, set_clause, from_
   LEFT JOIN LATERAL (SELECT t.ratio, t.ends_at FROM pgbackfill.throttles t
                       WHERE (t.job_id = jobs.id OR t.job_id IS NULL) AND t.ends_at > clock_timestamp()
                       ORDER BY t.ratio, t.ends_at DESC LIMIT 1) AS throttle ON true
- WHERE status = $1 AND (handler IS NULL OR handler = ANY ($2::text[]))
+ WHERE status = $1 AND (handler IS NULL OR status <> 'running' OR handler = ANY ($2::text[]))
  ORDER BY priority DESC, id;
 
 -- name: pending
