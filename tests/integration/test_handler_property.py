@@ -148,10 +148,10 @@ async def _walk(ground: Field, job: Job, table: Table, worker: Connection, cours
         if chunk is None:
             claim = await claimed(ground, job)
             assert claim is not None
-            change, form = await open_walk(worker, job, claim)
+            walk = await open_walk(worker, job, claim)
             handler = Handler("up", up)
             work = Work(handler, await columns_of(worker, job, claim.relation, handler), lambda: False)
-            chunk = Killed(worker, job, claim, change, form, lease_s=LEASE_S, work=work)
+            chunk = Killed(worker, job, claim, walk.change, walk.form, lease_s=LEASE_S, work=work)
         coming[:], chunk.killed = step.traffic, step.killed
         options = PacingOptions(handler_batch_rows=step.batch_rows, handler_concurrency=1)
         if step.killed is None:

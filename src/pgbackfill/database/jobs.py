@@ -58,7 +58,7 @@ async def expire(connection: Connection) -> list[str]:
     return [row["name"] for row in await connection.fetch(_sql("expire"))]
 
 
-async def active(connection: Connection, status: str = "running", handlers: Iterable[str] = ()) -> list[Job]:
+async def active(connection: Connection, handlers: Iterable[str] = (), *, status: str = "running") -> list[Job]:
     """Every job of this status, most urgent first. Of handler jobs only those whose handler is among `handlers`, while
     they run: what follows their last chunk is any daemon's work."""
     return [job_of(row) for row in await connection.fetch(_sql("active_jobs"), status, list(handlers))]

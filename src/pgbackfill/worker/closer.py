@@ -39,7 +39,7 @@ class Closer:
     async def _tick(self) -> None:
         context = self._context
         async with context.control.use() as control:
-            found = {job.id: job for job in await jobs.active(control, "verifying")}
+            found = {job.id: job for job in await jobs.active(control, status="verifying")}
             for job_id, running in self._at_work.items():
                 running.update(found.get(job_id))
             if context.pauses.holders:

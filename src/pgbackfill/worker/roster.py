@@ -111,7 +111,7 @@ class Roster:
 
     async def _refresh(self, control: Connection) -> None:
         context = self._context
-        before, found = context.jobs, await jobs.active(control, handlers=context.handlers.names)
+        before, found = context.jobs, await jobs.active(control, context.handlers.names)
         context.jobs = {job.id: job for job in await self._schedule.allowed(control, found)}
         for running in context.jobs.values():
             tell_throttle(before.get(running.id), running)
