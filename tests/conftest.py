@@ -190,6 +190,12 @@ class Database:
             await self.postgres.execute(f"DROP ROLE {name}")
 
 
+@pytest.fixture(autouse=True)
+def _no_secrets_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some have the word "postgres" for a password, which would be masked wherever it stands."""
+    monkeypatch.setattr("pgbackfill.redact._literals", set())
+
+
 @pytest.fixture(scope="session")
 def running() -> Iterator[Callable[[str], Postgres]]:
     """Servers by source, each started on first use, all stopped at the end."""

@@ -75,11 +75,15 @@ async def survey(work: Connection, job: Job, *, parallelism: int) -> Ranges:
     """The first half of `prepare`: reads the bounds."""
     walks = [await _walk(work, job, relation) for relation in await catalog.leaves(work, job.relation)]
     ranges = share_out(parallelism, [walk.rows for walk in walks])
-    # Many leaves are many chances to be wrong either way: together a thousand blocks say as much as of a single table.
-    blocks = max(BLOCKS_PER_LEAF_LEAST, BLOCKS_LEAST // len(walks)) if len(walks) > 1 and parallelism == 1 else None
-    return Ranges(
-        walks, [await _pieces(work, job, walk, wanted, blocks) for walk, wanted in zip(walks, ranges, strict=True)]
-    )
+    cuts = []
+    everything = max(1, sum(walk.rows for walk in walks))
+    for walk, wanted in zip(walks, ranges, strict=True):
+        blocks = None
+        if len(walks) > 1 and parallelism == 1:
+            # Each leaf by its share: together a thousand blocks say as much as of a single table.
+            blocks = max(BLOCKS_PER_LEAF_LEAST, round(BLOCKS_LEAST * walk.rows / everything))
+        cuts.append(await _pieces(work, job, walk, wanted, blocks))
+    return Ranges(walks, cuts)
 
 
 async def store(control: Connection, job: Job, ranges: Ranges) -> int:

@@ -40,15 +40,20 @@ async def choose(control: Connection, work: Link, replicas: Sequence[Place]) -> 
         return Place("primary", work)
     deadline = anyio.current_time() + CATCH_UP_S
     waiting = list(replicas)
+    unreachable: dict[str, str] = {}
     while waiting and anyio.current_time() < deadline:
         for replica in list(waiting):
             try:
                 async with replica.link.use() as connection:
                     row = await connection.fetchrow(load("signals")["standby"])
-            except (asyncpg.PostgresError, *UNREACHABLE) as error:
+            except UNREACHABLE as error:  # it may be about to come, or about to replay the database itself
+                unreachable[replica.name] = str(error)
+                continue
+            except asyncpg.PostgresError as error:
                 log.warning("replica not used for verification", replica=replica.name, reason=str(error))
                 waiting.remove(replica)
                 continue
+            unreachable.pop(replica.name, None)
             assert row is not None, "a SELECT from one row answers one"
             if not row["in_recovery"] or row["system_identifier"] != ours:
                 log.warning(
@@ -58,4 +63,6 @@ async def choose(control: Connection, work: Link, replicas: Sequence[Place]) -> 
             elif row["replay_lsn"] is not None and row["replay_lsn"] >= written:
                 return replica
         await anyio.sleep(LOOK_EVERY_S)
+    for name, reason in unreachable.items():
+        log.warning("replica not used for verification", replica=name, reason=reason)
     return Place("primary", work)

@@ -162,7 +162,7 @@ PARTNERS = {"chunk_min_rows": "chunk_max_rows", "chunk_max_rows": "chunk_min_row
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "link": {"replicas": [{"name": "replica-a", "capacity_bytes_per_s": 18e6}]},
-    "processor": {"primary": {"cores": 2, "foreground_cores": 1.0, "canary_ms": 1.0}, "job": {"row_us": 15}},
+    "processor": {"primary": {"cores": 2, "foreground_cores": 1.0, "canary_ms": 1.0}, "job": {"row_us": 5}},
     "locks": {"primary": {"lock_conflict_ratio": 0.1}},
 }
 
