@@ -94,11 +94,12 @@ async def command(
 ) -> dict[str, Any]:
     """Pauses (for a `duration`, or until somebody resumes), resumes, cancels, retries or approves.
 
-    Answers the job's row of `pgbackfill.progress` afterwards. Raises UnknownJob, and UsageError where the job cannot do
-    that now.
+    Answers the job's row of `pgbackfill.progress` as it is then. Raises UnknownJob, and UsageError where the job cannot
+    do that now.
     """
-    await _told(connection, action, name, *([duration] if action == "pause" else []))
-    return await progress_of(connection, name)
+    async with connection.transaction():  # else a fast daemon has gone on before the answer is read
+        await _told(connection, action, name, *([duration] if action == "pause" else []))
+        return await progress_of(connection, name)
 
 
 async def set_option(connection: Connection, name: str, option: str, value: int) -> None:
