@@ -157,9 +157,9 @@ async def test_promql_takes_the_worst_sample_and_names_it(database: Any, prometh
         prometheus.data = {"resultType": "scalar", "result": [1.5, "4"]}
         await until(lambda: daemon.hold() is None, "the hold ends")
         # Of small values the smallest is the worst.
-        prometheus.vector(("db-1", "90"), ("db-2", "4"))
+        prometheus.vector(("db-1", "40"), ("db-2", "4"))
         daemon.set(promql=[promql(prometheus, soft=40, hard=10)])
-        assert await daemon.held("io_wait ") == "io_wait 4% < 10% (instance=db-2)"
+        assert await daemon.held("io_wait 4% <") == "io_wait 4% < 10% (instance=db-2)"
 
 
 @pytest.mark.parametrize(

@@ -17,12 +17,14 @@ async def nothing_kept(connection: Connection) -> AsyncIterator[None]:
 
     What it holds locked is free again in the next moment, so it is for the commands of people, never for table rows.
     """
-    await connection.execute(f"BEGIN; SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
+    transaction = connection.transaction()  # what is begun within it becomes a savepoint
+    await transaction.start()
     try:
+        await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
         yield
     finally:
         if not connection.is_closed():
-            await connection.execute("ROLLBACK")
+            await transaction.rollback()
 
 
 @asynccontextmanager
