@@ -114,7 +114,7 @@ class ChunkTransaction:
             end = self._stride.guess(lower, self.claim.upper_key, rows)
         guessed = end is not None
         if end is None:
-            end, scanned = await self._scan(lower, rows)
+            end, scanned = await self._scan(lower, self._stride.to_scan(rows))
         self._end_key = end
         if end is None:
             return None, 0, None

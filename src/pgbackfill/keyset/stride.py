@@ -7,7 +7,8 @@ changes every row, and two fifths of one that changes hardly any.
 
 On a composite key, (tenant, id) say, the rows of a tenant lie among those of all others. The scan visits a page a
 row, because the chunks of other tenants have just dirtied them: two fifths of a chunk that changes every row. So there
-a chunk goes as far as the density of the last one promises. A stretch that is suddenly dense holds more rows than were
+a chunk goes as far as the density of the last one promises. Where a tenant ends, the next one's density is learned from a
+chunk of few rows, so that only those are scanned for. A stretch that is suddenly dense holds more rows than were
 asked for: such a chunk has the shorter time-out of one that looks far, and after it the boundary is scanned for again.
 """
 
@@ -29,6 +30,12 @@ FULL = 0.5
 FROM_ROWS = 500
 """Chunks smaller than the first are so for a reason: there one row too many is too many."""
 
+LEARN_ROWS = 2000
+"""Enough of a tenant to tell its density; of the some 10,000 rows of a chunk whose boundary would be scanned for."""
+
+LEARN_CHUNKS = 2
+"""The chunk that enters a tenant and the first one inside it. Tenants that end within these are not worth learning."""
+
 
 class Stride:
     """Remembers how dense the last chunk was. One per walk; forgetting it costs one boundary scan."""
@@ -39,6 +46,8 @@ class Stride:
         self._possible = self._largest is not None and all(column.type_name in EQUAL_TEXTS for column in leading)
         self._single = not leading
         self._density: float | None = None
+        self._learning = 0
+        """How many of the next chunks are kept short to learn a density again."""
 
     @property
     def daring(self) -> bool:
@@ -57,6 +66,10 @@ class Stride:
         end = min(int(last) + step, int(upper[-1]) if within else self._largest)
         return (*tenant, str(end)) if end > int(last) or within else None
 
+    def to_scan(self, rows: int) -> int:
+        """How many rows to scan for, where there is no guess and `rows` would be a chunk."""
+        return min(rows, LEARN_ROWS) if self._learning else rows
+
     def learn(self, lower: Lower | None, end: KeyText, rows: int, *, asked: int | None = None) -> None:
         """Take in that the chunk from `lower` to `end` held `rows` rows, `asked` being how many a guess should have."""
         if not self._possible or lower is None or len(lower.key) != len(end):
@@ -67,9 +80,14 @@ class Stride:
             self._density = density if density >= DENSE else None
         else:
             full = asked is None or rows >= FULL * asked
-            self._density = density if full and rows >= FROM_ROWS and density > 0 else None
+            known = full and rows >= FROM_ROWS and density > 0
+            if known:
+                self._learning = 0
+            else:
+                self._learning = LEARN_CHUNKS if self._density is not None else max(0, self._learning - 1)
+            self._density = density if known else None
 
     def failed(self) -> None:
         """A chunk was rolled back: guess no further than can be known."""
         if not self._single:
-            self._density = None
+            self._density, self._learning = None, 0

@@ -75,3 +75,27 @@ def test_a_tenant_that_ends_and_a_failure_end_the_guessing() -> None:
     stride.failed()
     assert not stride.daring
     assert stride.guess(_after(100_000, "a"), ("z", "5"), 2000) is None
+
+
+def test_the_density_of_the_next_tenant_is_learned_from_two_short_chunks() -> None:
+    stride = _one_in_hundred()
+    assert stride.to_scan(10_000) == 10_000
+    stride.learn(_after(100_000, "a"), ("a", "1100000"), 3000, asked=10_000)
+    assert stride.to_scan(10_000) == 2000
+    assert stride.to_scan(700) == 700
+    stride.learn(_after(1_100_000, "a"), ("b", "50000"), 2000)
+    assert stride.to_scan(10_000) == 2000
+    stride.learn(_after(50_000, "b"), ("b", "150000"), 2000)
+    assert stride.guess(_after(150_000, "b"), ("z", "5"), 10_000) == ("b", "650000")
+
+
+def test_tenants_too_small_to_be_learned_get_whole_chunks_again() -> None:
+    stride = _one_in_hundred()
+    stride.learn(_after(100_000, "a"), ("b", "50000"), 2000)
+    stride.learn(_after(50_000, "b"), ("c", "50000"), 2000)
+    stride.learn(_after(50_000, "c"), ("d", "50000"), 2000)
+    assert stride.to_scan(10_000) == 10_000
+    stride = _one_in_hundred()
+    stride.learn(_after(100_000, "a"), ("a", "300000"), 100, asked=2000)
+    stride.failed()
+    assert stride.to_scan(10_000) == 10_000
