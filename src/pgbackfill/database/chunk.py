@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from functools import partial
 from time import perf_counter
 from typing import Any
@@ -11,22 +10,23 @@ from typing import Any
 import asyncpg
 
 from pgbackfill.control.options import PacingOptions
-from pgbackfill.errors import JobFailed, LeaseLost
+from pgbackfill.errors import JobFailed
 from pgbackfill.handlers.errors import HandlerError
 from pgbackfill.jobs.job import Claim, Job
-from pgbackfill.keyset import milestones, session
+from pgbackfill.keyset import session
 from pgbackfill.keyset.explain import ChangeReport, by_key, read_change
-from pgbackfill.keyset.key import Arguments, KeyText, Lower
+from pgbackfill.keyset.key import KeyText, Lower
 from pgbackfill.keyset.reach import Reach, far_timeout_ms
-from pgbackfill.keyset.statement import Change, Form, Statement
+from pgbackfill.keyset.statement import Change, Form
 from pgbackfill.keyset.stride import Stride
 
-from .outcome import Backend, ChunkResult, CommitRefused, LeafMoved, NotExactlyLocked, OtherPlan, Stage
+from .bracket import Bracket
+from .outcome import ChunkResult, NotExactlyLocked, OtherPlan, Stage
 from .plans import PlanGuard
 from .types import Connection
 
 
-class ChunkTransaction:
+class ChunkTransaction(Bracket):
     """Runs chunks of one claimed range on one connection.
 
     Nothing of the range is kept in memory between chunks: the cursor comes from the range row, under its lock.
@@ -38,25 +38,12 @@ class ChunkTransaction:
     def __init__(
         self, connection: Connection, job: Job, claim: Claim, change: Change, form: Form, *, lease_s: float
     ) -> None:
-        self.connection = connection
-        self.job = job
-        self.claim = claim
-        self.change = change
+        super().__init__(connection, job, claim, change, lease_s=lease_s)
         self.form = form
-        self.lease_s = lease_s
-        self.last_sql = ""
-        """The statement under way, for the error of a job that fails."""
-        self.stage = Stage.BEGIN
-        self.backend: Backend | None = None
-        """While the transaction is open and its COMMIT has not been sent."""
-        self.yields_to: str | None = None
-        """Who made it necessary to cancel this chunk, once somebody has."""
-        self._ahead = claim.milestones
         self._end_key: KeyText | None = None
         self._stride = Stride(change.key)
         self._reach = Reach()
         self._only_index = change.only_index and form is Form.RANGE
-        self._opening: tuple[PacingOptions, str] | None = None
         self._plans = PlanGuard(connection, change, form)
 
     def outside_s(self, options: PacingOptions) -> float:
@@ -164,40 +151,6 @@ class ChunkTransaction:
             "pgbackfill.end_chunk($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,p.passed)", *values, end=values[0]
         )
 
-    async def _begin(self, options: PacingOptions) -> tuple[KeyText | None, str | None]:
-        self.stage, self.yields_to = Stage.BEGIN, None
-        await self.connection.execute(self._opened(options))
-        row = await self.connection.fetchrow(
-            f"{self.change.comment}SELECT *, pg_catalog.pg_backend_pid() AS pid,"
-            " pg_catalog.pg_current_xact_id()::text AS xid FROM pgbackfill.begin_chunk($1, $2, $3)",
-            self.claim.range_id, self.claim.epoch, self.claim.token,
-        )  # fmt: skip
-        if row is None:
-            raise LeaseLost(
-                f"range {self.claim.range_id} of job {self.job.name} is held by somebody else, or the job has ended"
-            )
-        self.backend = Backend(row["pid"], row["xid"], perf_counter())
-        cursor = tuple(row["cursor_key"]) if row["cursor_key"] is not None else None
-        return cursor, row["desired_state"] if row["desired_state"] != "run" else None
-
-    def _opened(self, options: PacingOptions) -> str:
-        """The query that opens a chunk: the same for all of a job until somebody changes an option."""
-        if self._opening is None or self._opening[0] != options:
-            query = session.begin(
-                options,
-                search_path=self.job.search_path,
-                time_zone=self.job.time_zone,
-                session_settings=self.job.session_settings,
-                lease_s=self.lease_s,
-            )
-            self._opening = options, query
-        return self._opening[1]
-
-    def _lower(self, cursor: KeyText | None) -> Lower | None:
-        if cursor is not None:
-            return Lower(cursor, inclusive=False)
-        return Lower(self.claim.lower_key, self.claim.lower_inclusive) if self.claim.lower_key else None
-
     async def _scan(self, lower: Lower | None, rows: int) -> tuple[KeyText | None, int]:
         """The last key of the chunk and how many rows it has; None when nothing is left."""
         self.stage = Stage.FIND
@@ -242,36 +195,3 @@ class ChunkTransaction:
         self.stage = Stage.CHANGE
         document = (await self._required(build(*arguments)))[0]
         return read_change(json.loads(document), returning=self.change.operation != "statement")
-
-    async def _end(self, call: str, *values: Any, end: Sequence[str] | None = None) -> None:
-        claim, self.stage = self.claim, Stage.STORE
-        arguments = Arguments([claim.range_id, claim.epoch, claim.token, *values])
-        passed = milestones.passed(self.change.key, end, self._ahead, arguments) if end is not None else "0"
-        stored = await self.connection.fetchrow(
-            f"{self.change.comment}SELECT number, {self.change.relation_oid}, p.passed"
-            f" FROM (SELECT {passed} AS passed) AS p, LATERAL {call} AS number",
-            *arguments.values,
-        )
-        if stored is None:
-            raise LeaseLost(f"range {claim.range_id} of job {self.job.name} was taken over inside a chunk")
-        if stored[1] != claim.relation:  # our statements hold locks on whatever carries the name, so this is final
-            raise LeafMoved(self.change.relation)
-        self.stage, self.backend = Stage.COMMIT, None
-        answer = await self.connection.execute("COMMIT")
-        if answer != "COMMIT":
-            raise CommitRefused(f"COMMIT answered {answer}")
-        self._ahead = self._ahead[stored[2] :]
-
-    async def _rollback(self) -> None:
-        self.backend = None
-        if not self.connection.is_closed() and self.connection.is_in_transaction():
-            await self.connection.execute("ROLLBACK")
-
-    async def _fetch(self, statement: Statement) -> asyncpg.Record | None:
-        self.last_sql = statement.sql
-        return await self.connection.fetchrow(statement.sql, *statement.arguments)
-
-    async def _required(self, statement: Statement) -> asyncpg.Record:
-        row = await self._fetch(statement)
-        assert row is not None, "an aggregate or EXPLAIN always answers a row"
-        return row

@@ -4,7 +4,7 @@ transaction where they have not changed since."""
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from time import perf_counter
 from typing import Any
 
@@ -12,8 +12,8 @@ import structlog
 
 from pgbackfill.control.options import PacingOptions
 from pgbackfill.errors import JobFailed, LeaseLost
-from pgbackfill.handlers.call import Call, Row
-from pgbackfill.handlers.calls import COMPUTE_TARGET_S, Calls, Result, Values
+from pgbackfill.handlers.call import Call
+from pgbackfill.handlers.calls import COMPUTE_TARGET_S, Calls, Values
 from pgbackfill.handlers.errors import HandlerError, RowKeepsChanging, WrongAnswer
 from pgbackfill.keyset.explain import ChangeReport, read_change
 from pgbackfill.keyset.key import KeyText, Lower
@@ -21,6 +21,7 @@ from pgbackfill.keyset.rewrite import Rewrite
 
 from . import ranges
 from .chunk import ChunkTransaction
+from .handler_read import Read, grouped
 from .handler_work import Work, keeping, parsed
 from .outcome import ChunkResult, Stage
 from .retry import RetryChunk
@@ -30,16 +31,6 @@ KEPT_MOST = 10_000
 
 CHANGED_MAX = 4
 """A row that others change before it can be written is computed again so often in one chunk."""
-
-
-@dataclass(slots=True)
-class _Read:
-    """A row as it was read, and what was computed from it; None: nothing yet."""
-
-    key: KeyText
-    version: str
-    row: Row
-    result: Result | None = None
 
 
 class HandlerChunk(ChunkTransaction):
@@ -55,10 +46,10 @@ class HandlerChunk(ChunkTransaction):
         names = {column.name for column in self.change.key}
         self._columns = [c for c in work.columns if wanted is None or c.name in wanted or c.name in names]
         self._types = {column.name: column.type_name for column in work.columns}
-        self._rows: list[_Read] = []
-        self._kept: dict[KeyText, _Read] = {}
+        self._rows: list[Read] = []
+        self._kept: dict[KeyText, Read] = {}
         """What was computed and is not written yet."""
-        self._written: list[_Read] = []
+        self._written: list[Read] = []
         self._cursor: KeyText | None = None
         self._span: tuple[Lower | None, KeyText | None, int] = (None, None, 0)
         self._per_s: float | None = None
@@ -126,7 +117,7 @@ class HandlerChunk(ChunkTransaction):
         end, scanned = await self._scan(lower, rows if self.change.where_clause else limit)
         return lower, end, scanned
 
-    async def _read(self, lower: Lower | None, end: KeyText, limit: int) -> list[_Read]:
+    async def _read(self, lower: Lower | None, end: KeyText, limit: int) -> list[Read]:
         self.stage = Stage.CHANGE  # where_clause is judged here: a row can be to blame
         self._end_key = end
         statement = self._rewrite.read(lower, end, [column.name for column in self._columns], limit)
@@ -137,7 +128,7 @@ class HandlerChunk(ChunkTransaction):
             version, key, values = record[0], tuple(record[1 : 1 + width]), record[1 + width :]
             row = {c.name: parsed(c, value) for c, value in zip(self._columns, values, strict=True)}
             kept = self._kept.get(key)
-            found.append(kept if kept is not None and kept.version == version else _Read(key, version, row))
+            found.append(kept if kept is not None and kept.version == version else Read(key, version, row))
         if len(self._kept) > KEPT_MOST:
             self._kept.clear()
         return found
@@ -197,7 +188,7 @@ class HandlerChunk(ChunkTransaction):
         self.stage, self._written = Stage.CHANGE, ready
         return end, scanned, await self._write(ready)
 
-    async def _first_changed(self, reads: list[_Read]) -> _Read | None:
+    async def _first_changed(self, reads: list[Read]) -> Read | None:
         """Locks the rows that get new values; the first that is not what it was. One that has gone needs nothing."""
         keys = [read.key for read in reads if isinstance(read.result, Values) and read.result.columns]
         if not keys:
@@ -209,7 +200,7 @@ class HandlerChunk(ChunkTransaction):
         versions = {tuple(record[1:]): record[0] for record in found}
         return next((read for read in reads if versions.get(read.key, read.version) != read.version), None)
 
-    async def _before(self, blocked: _Read) -> tuple[KeyText, int]:
+    async def _before(self, blocked: Read) -> tuple[KeyText, int]:
         """The last key before a row that cannot be written; where there is none, what is wrong with that row."""
         lower = self._span[0]
         count = await self._count(lower, blocked.key)
@@ -232,18 +223,10 @@ class HandlerChunk(ChunkTransaction):
         found = await self._fetch(self.change.tail(lower, end))
         return int(found[-1]) if found is not None else 0
 
-    async def _write(self, reads: list[_Read]) -> ChangeReport | None:
+    async def _write(self, reads: list[Read]) -> ChangeReport | None:
         """One statement for each set of columns that the handler returned; most often there is one."""
-        groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
-        for read in reads:
-            columns = read.result.columns if isinstance(read.result, Values) else None
-            if columns:
-                names = tuple(sorted(columns))
-                keys = {f"k{place}": text for place, text in enumerate(read.key)}
-                values = {f"c{place}": columns[name] for place, name in enumerate(names)}
-                groups.setdefault(names, []).append({**keys, "v": read.version, **values})
         reports = []
-        for names, rows in sorted(groups.items()):
+        for names, rows in grouped(reads):
             types = [(name, self._types[name]) for name in names]
             document = (await self._required(self._rewrite.write(types, json.dumps(rows))))[0]
             reports.append(read_change(json.loads(document), returning=True))

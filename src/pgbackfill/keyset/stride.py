@@ -7,8 +7,8 @@ changes every row, and two fifths of one that changes hardly any.
 
 On a composite key, (tenant, id) say, the rows of a tenant lie among those of all others. The scan visits a page a
 row, because the chunks of other tenants have just dirtied them: two fifths of a chunk that changes every row. So there
-a chunk goes as far as the density of the last one promises. Where a tenant ends, the next one's density is learned from a
-chunk of few rows, so that only those are scanned for. A stretch that is suddenly dense holds more rows than were
+a chunk goes as far as the density of the last one promises. Where a tenant ends, the next one's density is learned
+from chunks of few rows, so that only those are scanned for. A stretch that is suddenly dense holds more rows than were
 asked for: such a chunk has the shorter time-out of one that looks far, and after it the boundary is scanned for again.
 """
 
