@@ -138,6 +138,36 @@ async def test_truncate_and_rows_of_any_isolation_level_are_followed(database: A
 
 
 @pytest.mark.newest
+@pytest.mark.parametrize("level", ["repeatable_read", "serializable"])
+async def test_a_row_that_only_an_old_snapshot_still_sees_is_not_followed(database: Any, level: str) -> None:
+    field = await Field.open(
+        database,
+        "CREATE TABLE orders (id int PRIMARY KEY, n int)",
+        "INSERT INTO orders SELECT i, i FROM generate_series(1, 9) AS i",
+    )
+    await shadows.created(field)
+    assert await field.drain() == 0
+    old = await database.connect()
+    async with old.transaction(isolation=level):
+        assert await old.fetchval("SELECT count(*) FROM orders") == 9
+        await field.execute("DELETE FROM orders WHERE id <= 2")
+        await old.execute("INSERT INTO orders VALUES (1, 10), (2, 20)")
+        assert await old.fetchval("SELECT count(*) FROM orders WHERE id = 1") == 2, "the old one and the new one"
+        async with old.transaction():  # a savepoint
+            await old.execute("UPDATE orders SET n = 11 WHERE id = 1 AND n = 10")
+    assert await field.rows("SELECT id, n FROM orders_shadow WHERE id <= 2 ORDER BY id") == [(1, 11), (2, 20)]
+    transaction = old.transaction(isolation=level)
+    await transaction.start()
+    assert await old.fetchval("SELECT count(*) FROM orders") == 9
+    await field.execute("DELETE FROM orders WHERE id = 3")
+    await old.execute("INSERT INTO orders VALUES (3, 30)")
+    with pytest.raises(asyncpg.SerializationError):
+        await old.execute("DELETE FROM orders WHERE id = 3 AND n = 30")
+    await transaction.rollback()
+    assert (await shadows.same(field)).same
+
+
+@pytest.mark.newest
 async def test_what_an_applications_own_trigger_changes_once_more_is_followed(database: Any) -> None:
     """The inner change fires our trigger first and the outer, older one after it."""
     field = await Field.open(

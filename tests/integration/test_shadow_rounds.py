@@ -192,6 +192,7 @@ async def _whole(field: Field, stage: Stage) -> None:
     deadline=None,
     database=None,
     phases=[Phase.generate],  # who meets whom is up to the server: a failure does not shrink
+    report_multiple_bugs=False,  # what comes after a failed round begins with its remains
     suppress_health_check=list(HealthCheck),
 )
 @given(

@@ -15,6 +15,10 @@ from pgbackfill.keyset.statement import Statement
 ROW_TRIGGER = "pgbackfill_shadow_row"
 TRUNCATE_TRIGGER = "pgbackfill_shadow_truncate"
 
+OWN = "pg_catalog.age(t.xmin) BETWEEN -1073741824 AND 0"
+"""Written by this transaction or a savepoint of it, whose numbers are its own or later ones. The lower bound keeps out
+rows so old that their number counts as later again: those of 2 to 3 billion transactions ago."""
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
@@ -59,6 +63,9 @@ class Pair:
     def follow_function(self) -> str:
         """Makes the follower hold, under the keys of a changed row, what the leader holds now.
 
+        What it holds there this transaction has written: nobody else can put a row under a key that it has changed. An
+        old snapshot also shows rows that others have deleted since, under the same key even beside the new one.
+
         With the rights of the tables' owner: whoever may write one of them need not be let into the other. Without
         sequential scans, because a plan that was made while the follower was empty lives for as long as its session.
         """
@@ -85,11 +92,11 @@ BEGIN
             ON CONFLICT ({self._key_list}) DO NOTHING;
         END IF;
         DELETE FROM {self.follower} AS f WHERE {self._same_key("f", "OLD")}
-            AND NOT EXISTS (SELECT FROM {self.leader} AS t WHERE {self._same_key("t", "OLD")});
+            AND NOT EXISTS (SELECT FROM {self.leader} AS t WHERE {self._same_key("t", "OLD")} AND {OWN});
     END IF;
     IF TG_OP <> 'DELETE' THEN
 {self._renumber()}\
-        {self._insert(f"SELECT {values} FROM {self.leader} AS t WHERE {self._same_key('t', 'NEW')}")}
+        {self._insert(f"SELECT {values} FROM {self.leader} AS t WHERE {self._same_key('t', 'NEW')} AND {OWN}")}
             ON CONFLICT ({self._key_list}) {upsert};
     END IF;
     RETURN NULL;
@@ -104,7 +111,7 @@ $pgbackfill$"""
         left, right = (", ".join(f"{table}.{number}" for number in numbers) for table in ("f", "t"))
         return (
             f"        DELETE FROM {self.follower} AS f USING {self.leader} AS t WHERE {self._same_key('f', 'NEW')}"
-            f" AND {self._same_key('t', 'NEW')}\n            AND ROW({left}) IS DISTINCT FROM ROW({right});\n"
+            f" AND {self._same_key('t', 'NEW')} AND {OWN}\n            AND ROW({left}) IS DISTINCT FROM ROW({right});\n"
         )
 
     def follow(self) -> list[str]:

@@ -48,8 +48,9 @@ async def survived(dsn: str, command: Callable[[Any], Awaitable[T]], statements:
     connection.left = statements
     try:
         answer = await command(connection)
-    except Exception:
-        if not connection.is_closed():
+    except BaseException:
+        if not connection.is_closed():  # whatever failed must not hold its locks against what comes next
+            connection.terminate()
             raise
     else:
         left = connection.left

@@ -14,11 +14,11 @@ BEGIN
             ON CONFLICT ("Ä", "n") DO NOTHING;
         END IF;
         DELETE FROM "My ""S"""."u" AS f WHERE f."Ä" = OLD."Ä" AND f."n" = OLD."n"
-            AND NOT EXISTS (SELECT FROM "My ""S"""."t" AS t WHERE t."Ä" = OLD."Ä" AND t."n" = OLD."n");
+            AND NOT EXISTS (SELECT FROM "My ""S"""."t" AS t WHERE t."Ä" = OLD."Ä" AND t."n" = OLD."n" AND pg_catalog.age(t.xmin) BETWEEN -1073741824 AND 0);
     END IF;
     IF TG_OP <> 'DELETE' THEN
         INSERT INTO "My ""S"""."u" ("n", "Ä") OVERRIDING SYSTEM VALUE
-            SELECT t."n", t."Ä" FROM "My ""S"""."t" AS t WHERE t."Ä" = NEW."Ä" AND t."n" = NEW."n"
+            SELECT t."n", t."Ä" FROM "My ""S"""."t" AS t WHERE t."Ä" = NEW."Ä" AND t."n" = NEW."n" AND pg_catalog.age(t.xmin) BETWEEN -1073741824 AND 0
             ON CONFLICT ("Ä", "n") DO NOTHING;
     END IF;
     RETURN NULL;

@@ -14,13 +14,13 @@ BEGIN
             ON CONFLICT ("id") DO NOTHING;
         END IF;
         DELETE FROM "public"."orders_shadow" AS f WHERE f."id" = OLD."id"
-            AND NOT EXISTS (SELECT FROM "public"."orders" AS t WHERE t."id" = OLD."id");
+            AND NOT EXISTS (SELECT FROM "public"."orders" AS t WHERE t."id" = OLD."id" AND pg_catalog.age(t.xmin) BETWEEN -1073741824 AND 0);
     END IF;
     IF TG_OP <> 'DELETE' THEN
-        DELETE FROM "public"."orders_shadow" AS f USING "public"."orders" AS t WHERE f."id" = NEW."id" AND t."id" = NEW."id"
+        DELETE FROM "public"."orders_shadow" AS f USING "public"."orders" AS t WHERE f."id" = NEW."id" AND t."id" = NEW."id" AND pg_catalog.age(t.xmin) BETWEEN -1073741824 AND 0
             AND ROW(f."number") IS DISTINCT FROM ROW(t."number");
         INSERT INTO "public"."orders_shadow" ("id", "number", "total") OVERRIDING SYSTEM VALUE
-            SELECT t."id", t."number", t."total" FROM "public"."orders" AS t WHERE t."id" = NEW."id"
+            SELECT t."id", t."number", t."total" FROM "public"."orders" AS t WHERE t."id" = NEW."id" AND pg_catalog.age(t.xmin) BETWEEN -1073741824 AND 0
             ON CONFLICT ("id") DO UPDATE SET "total" = excluded."total";
     END IF;
     RETURN NULL;
