@@ -1,6 +1,7 @@
 """From a backfill to a finished migration, and back, while the application writes to the same table.
 
-1,000,000 users get a new column: backfill, verification, NOT NULL, a CHECK, an index built concurrently, statistics.
+1,000,000 users get a new column: plan with sampled chunks, backfill, verification, NOT NULL, a CHECK, an index built
+concurrently, statistics.
 Then a second job changes every row and is undone. pgbench reads, updates, inserts and changes users all the time.
 
 What must hold: no statement of the application fails; none waits longer than 250 ms for a lock (sampled every 5 ms from
@@ -20,7 +21,7 @@ import anyio
 import asyncpg
 
 from benchmarks.harness import arguments, facts
-from benchmarks.harness.daemon import DaemonFailed, migrate, running
+from benchmarks.harness.daemon import DaemonFailed, migrate, running, said
 from benchmarks.harness.report import Goal, emit, progress, table
 from benchmarks.harness.report import facts as facts_text
 from benchmarks.harness.server import target
@@ -84,6 +85,7 @@ class Waits:
     """The longest wait for a lock of a statement of the application, by what pgbackfill did meanwhile, in ms."""
 
     longest: dict[str, float] = field(default_factory=dict)
+    planning: bool = False
 
     async def watch(self, dsn: str) -> None:
         connection = await asyncpg.connect(dsn)
@@ -96,7 +98,7 @@ class Waits:
                     " FROM pg_locks l JOIN pg_stat_activity a USING (pid)"
                     " WHERE NOT l.granted AND a.application_name = 'pgbench'"
                 )
-                doing = row["doing"] or "nothing"
+                doing = row["doing"] or ("plan" if self.planning else "nothing")
                 self.longest[doing] = max(self.longest.get(doing, 0.0), float(row["ms"] or 0))
                 await anyio.sleep(SAMPLE_S)
         finally:
@@ -118,6 +120,8 @@ class Result:
     left_alone: int
     wronged: int
     phases: list[tuple[str, float]]
+    planned_s: tuple[float, float, float]
+    """Of the chunks: estimate, and its range."""
 
 
 @contextlib.asynccontextmanager
@@ -138,13 +142,19 @@ async def _succeeds(connection: asyncpg.Connection, name: str) -> None:
         await anyio.sleep(0.05)
 
 
-async def _change(connection: asyncpg.Connection, rows: int) -> None:
-    await connection.execute(
-        "INSERT INTO pgbackfill.jobs (name, table_name, set_clause, where_clause, options, finalize)"
-        " VALUES ('email-lower', 'users', 'email_lower = lower(email)', 'email_lower IS NULL', $1, $2)",
-        json.dumps({"verify": "check"}),
-        json.dumps(FINALIZE),
-    )
+WORDS = (
+    "email-lower", "users", "--set", "email_lower = lower(email)", "--where", "email_lower IS NULL",
+    "--option", "verify=check", "--finalize", json.dumps(FINALIZE),
+)  # fmt: skip
+"""What is planned is what is enqueued."""
+
+
+async def _change(connection: asyncpg.Connection, dsn: str, waits: Waits) -> tuple[float, float, float]:
+    waits.planning = True
+    planned = json.loads(await said(dsn, "plan", *WORDS, "--sample", "--json"))["projection"]
+    waits.planning = False
+    progress("planned")
+    await said(dsn, "enqueue", *WORDS)
     await _succeeds(connection, "email-lower")
     progress("finished; now a change that is undone")
     await connection.execute(
@@ -154,6 +164,7 @@ async def _change(connection: asyncpg.Connection, rows: int) -> None:
     await _succeeds(connection, "gold")
     await connection.fetchval("SELECT pgbackfill.undo('gold')")
     await _succeeds(connection, "gold.undo")
+    return planned["seconds"], planned["seconds_low"], planned["seconds_high"]
 
 
 async def measure(dsn: str, args: argparse.Namespace) -> Result:
@@ -168,16 +179,22 @@ async def measure(dsn: str, args: argparse.Namespace) -> Result:
         async with traffic(dsn, args.rows) as application, running(dsn), _watched(dsn, waits):
             await application.start(Foreground(TRAFFIC, args.rate), args.rate)
             await anyio.sleep(1)
-            await _change(connection, args.rows)
+            planned = await _change(connection, dsn, waits)
             await application.stop()  # raises where a statement has failed
             ended = await connection.fetchval("SELECT extract(epoch FROM clock_timestamp())::float8")
             times = sorted(one.ms for one in application.transactions(float(began), float(ended)))
-        return await _result(connection, waits, times, float(ended) - float(began))
+        return await _result(connection, waits, times, float(ended) - float(began), planned)
     finally:
         await connection.close()
 
 
-async def _result(connection: asyncpg.Connection, waits: Waits, times: list[float], seconds: float) -> Result:
+async def _result(
+    connection: asyncpg.Connection,
+    waits: Waits,
+    times: list[float],
+    seconds: float,
+    planned: tuple[float, float, float],
+) -> Result:
     verified = json.loads(await connection.fetchval("SELECT detail FROM pgbackfill.events WHERE event = 'verified'"))
     job_id = await connection.fetchval("SELECT id FROM pgbackfill.jobs WHERE name = 'gold'")
     back = await connection.fetchrow(
@@ -192,6 +209,7 @@ async def _result(connection: asyncpg.Connection, waits: Waits, times: list[floa
         seconds, len(times), times[int(len(times) * 0.99)], times[-1], waits.longest, verified["mismatches"],
         verified["later"], wrong, back["restored"], back["not_restored"], back["left_alone"],
         await connection.fetchval("SELECT count(*) FROM wronged"), [(row["name"], row["seconds"]) for row in phases],
+        planned,
     )  # fmt: skip
 
 
@@ -213,6 +231,7 @@ def _text(args: argparse.Namespace, result: Result) -> str:
             f" undo restored {result.restored:,} rows and left {result.left_alone:,} alone;"
             f" {result.later:,} wrong rows were born or written since the job began",
             table(["what", "measured", "goal"], figures),
+            "planned for the first job's chunks: {:.1f} s ({:.1f} to {:.1f})".format(*result.planned_s),
             table(["phase", "seconds"], [[name, f"{seconds:.1f}"] for name, seconds in result.phases]),
             table(
                 ["during", "longest lock wait, ms"],

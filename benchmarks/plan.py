@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import subprocess
 import time
 from dataclasses import dataclass
 
@@ -23,7 +22,7 @@ import asyncpg
 
 from benchmarks.harness import arguments, facts
 from benchmarks.harness.contestants import _wal_position
-from benchmarks.harness.daemon import DaemonFailed, command, environment, migrate, running
+from benchmarks.harness.daemon import migrate, running, said
 from benchmarks.harness.report import emit, progress, table
 from benchmarks.harness.report import facts as facts_text
 from benchmarks.harness.server import Target, target
@@ -104,20 +103,13 @@ def _words(case: Case, name: str) -> list[str]:
     return [name, TABLE, "--set", case.set_clause, "--where", case.where_clause, *options]
 
 
-async def _said(dsn: str, *words: str) -> str:
-    done = await anyio.run_process(command(*words), env=environment(dsn), check=False, stderr=subprocess.PIPE)
-    if done.returncode:
-        raise DaemonFailed(f"pgbackfill {words[0]} failed: {done.stderr.decode(errors='replace').strip()}")
-    return done.stdout.decode()
-
-
 async def _round(connection: asyncpg.Connection, dsn: str, shape: Shape, rows: int) -> Round:
     name = f"bench-plan-{int(time.time())}-{next(_numbers)}"
     await fresh_copy(connection, shape.case)
-    plan = json.loads(await _said(dsn, "plan", *_words(shape.case, name), "--sample", "--json"))["projection"]
+    plan = json.loads(await said(dsn, "plan", *_words(shape.case, name), "--sample", "--json"))["projection"]
     await connection.execute("CHECKPOINT")
     before = await _wal_position(connection)
-    await _said(dsn, "enqueue", *_words(shape.case, name))
+    await said(dsn, "enqueue", *_words(shape.case, name))
     async with running(dsn, "--drain") as (process, _, _):
         await process.wait()
     wal_bytes = await _wal_position(connection) - before

@@ -50,6 +50,14 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "pgbackfill", *arguments]
 
 
+async def said(dsn: str, *words: str) -> str:
+    """What a command prints. Raises DaemonFailed with what it complains of."""
+    done = await anyio.run_process(command(*words), env=environment(dsn), check=False, stderr=subprocess.PIPE)
+    if done.returncode:
+        raise DaemonFailed(f"pgbackfill {words[0]} failed: {done.stderr.decode(errors='replace').strip()}")
+    return done.stdout.decode()
+
+
 async def migrate(dsn: str) -> None:
     """Installs the schema."""
     result = await anyio.run_process(command("migrate"), env=environment(dsn), check=False, stderr=subprocess.STDOUT)
