@@ -5,6 +5,8 @@ checkpoint (between a plan and its job there is one, as a rule), then the same j
 projection is compared with finished_at - started_at, the WAL with what the server wrote meanwhile. The median ratio
 counts.
 
+pgbench reads and updates another table all the time, while the plan samples and while the job runs.
+
 Both sides are told to ignore the canaries (`latency_slack_ms`): on a machine that does other work as well, their holds
 are in the measured time and in no projection.
 """
@@ -28,9 +30,20 @@ from benchmarks.harness.report import facts as facts_text
 from benchmarks.harness.server import Target, target
 from benchmarks.harness.summary import Summary
 from benchmarks.harness.tables import CASES, TABLE, Case, create_base, fresh_copy, verify
+from benchmarks.race.foreground import Foreground, missing, traffic
 
 WITHIN = 0.25
+LONGEST_S = 6 * 3600
+"""Of the application, should nobody stop it."""
+
 IGNORE_CANARIES = {"latency_slack_ms": 60_000}
+
+SHOPS = 1000
+TRAFFIC = """
+\\set shop random(1, :rows)
+SELECT visits FROM shop WHERE id = :shop;
+UPDATE shop SET visits = visits + 1 WHERE id = :shop;
+"""
 
 # n comes from the row, so that nothing is computed once for all rows.
 _COSTLY = "(SELECT (count(*) >= 0)::int FROM generate_series(1, 300 + t.n))"
@@ -92,7 +105,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rows", type=arguments.positive, default=1_000_000, help="rows of the narrow table (1000000)")
     parser.add_argument("--rounds", type=arguments.positive, default=5, help="rounds of each shape (5)")
     parser.add_argument("--shapes", nargs="+", choices=list(SHAPES), default=list(SHAPES), metavar="SHAPE")
+    parser.add_argument("--rate", type=float, default=200, help="transactions a second of the application (200)")
     args = parser.parse_args()
+    if missing():
+        parser.error("pgbench is missing; it comes with the Postgres client programs")
     if args.quick:
         args.rows, args.rounds = min(args.rows, 100_000), 1
     return args
@@ -122,6 +138,21 @@ async def _round(connection: asyncpg.Connection, dsn: str, shape: Shape, rows: i
     )  # fmt: skip
 
 
+async def _rounds(connection: asyncpg.Connection, dsn: str, name: str, args: argparse.Namespace) -> list[Round]:
+    shape, found = SHAPES[name], list[Round]()
+    rows = max(1, round(args.rows * shape.share))
+    await create_base(connection, shape.case, rows, shape.filler_bytes)
+    for number in range(args.rounds):
+        one = await _round(connection, dsn, shape, rows)
+        found.append(one)
+        progress(
+            f"{name}  round {number + 1}/{args.rounds}  projected {one.projected_s:.2f} s"
+            f"  measured {one.measured_s:.2f} s  ratio {one.ratio:.2f}  WAL {one.wal_ratio:.2f}"
+        )
+    await connection.execute(f"DROP TABLE {shape.case.base}")
+    return found
+
+
 def _line(name: str, shape: Shape, rounds: list[Round]) -> list[str]:
     ratio = Summary.of([one.ratio for one in rounds])
     met = 1 - WITHIN <= ratio.median <= 1 + WITHIN
@@ -146,18 +177,13 @@ async def measure(where: Target, args: argparse.Namespace) -> None:
     results: dict[str, list[Round]] = {}
     try:
         server = await facts.server(connection)
-        for name in args.shapes:
-            shape = SHAPES[name]
-            rows = max(1, round(args.rows * shape.share))
-            await create_base(connection, shape.case, rows, shape.filler_bytes)
-            for number in range(args.rounds):
-                one = await _round(connection, where.dsn, shape, rows)
-                results.setdefault(name, []).append(one)
-                progress(
-                    f"{name}  round {number + 1}/{args.rounds}  projected {one.projected_s:.2f} s"
-                    f"  measured {one.measured_s:.2f} s  ratio {one.ratio:.2f}  WAL {one.wal_ratio:.2f}"
-                )
-            await connection.execute(f"DROP TABLE {shape.case.base}")
+        await connection.execute("CREATE TABLE shop (id int PRIMARY KEY, visits int NOT NULL DEFAULT 0)")
+        await connection.execute("INSERT INTO shop SELECT generate_series(1, $1::int)", SHOPS)
+        async with traffic(where.dsn, SHOPS) as application:
+            await application.start(Foreground(TRAFFIC, args.rate), args.rate, LONGEST_S)
+            for name in args.shapes:
+                results[name] = await _rounds(connection, where.dsn, name, args)
+            await application.stop()
     finally:
         await connection.close()
     text = "\n\n".join(
