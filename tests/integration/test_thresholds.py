@@ -132,6 +132,22 @@ async def test_dead_rows_of_the_walked_table_slow_down(database: Any) -> None:
         await until(lambda: (daemon.signal("dead_tuples") or signal).value == 0, "nothing is walked")
 
 
+async def test_dead_rows_are_compared_with_the_rows_of_the_table_where_statistics_were_lost(database: Any) -> None:
+    """A crash, a failover and a clone of a database lose them."""
+    connection = await database.connect()
+    await connection.execute(
+        "CREATE TABLE t WITH (autovacuum_enabled = off) AS SELECT i FROM generate_series(1, 40000) i"
+    )
+    await connection.execute("VACUUM ANALYZE t")
+    await connection.execute("SELECT pg_stat_force_next_flush()")
+    await connection.execute("SELECT pg_stat_reset()")
+    await connection.execute("UPDATE t SET i = i + 1 WHERE i <= 20000")
+    async with watching(database.dsn, signals=limits("dead_tuples", 40)) as daemon:
+        await walk(daemon, connection, "t")
+        signal = await reaches(daemon, "dead_tuples", 49)
+        assert signal.value == pytest.approx(50, abs=1)
+
+
 async def test_an_old_transaction_is_named_and_holds_only_where_somebody_says_so(database: Any) -> None:
     other = await database.connect()
     async with other.transaction():

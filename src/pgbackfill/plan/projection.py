@@ -17,10 +17,10 @@ from pgbackfill.control.governor import Governor
 from pgbackfill.control.options import PacingOptions
 from pgbackfill.keyset.reach import Reach
 
-BETWEEN_S = 0.003
+BETWEEN_S = 0.002
 """Storing the cursor, COMMIT and the worker's own time between two chunks, which a sampled chunk does not have."""
 
-START_S = 0.1
+START_S = 0.06
 """From the start of a job to its first chunk, beside what the plan itself took to look at the table."""
 
 STEPS_MOST = 20_000

@@ -136,7 +136,8 @@ SELECT CASE WHEN off THEN 'warning' WHEN dead > 10000 AND dead > live THEN 'warn
               CASE WHEN off THEN ', autovacuum is off' ELSE '' END, coalesce(', ' || at_it, '')) AS what,
        CASE WHEN off THEN format('ALTER TABLE %s RESET (autovacuum_enabled)', name)
             WHEN dead > 10000 AND dead > live AND at_it IS NULL THEN format('VACUUM (VERBOSE) %s', name) END AS fix
-  FROM (SELECT c.oid::regclass::text AS name, pg_stat_get_dead_tuples(c.oid) AS dead, pg_stat_get_live_tuples(c.oid) AS live,
+  FROM (SELECT c.oid::regclass::text AS name, pg_stat_get_dead_tuples(c.oid) AS dead,
+               greatest(pg_stat_get_live_tuples(c.oid), c.reltuples::bigint) AS live,  -- the former is lost in a crash
                greatest(pg_stat_get_last_vacuum_time(c.oid), pg_stat_get_last_autovacuum_time(c.oid)) AS vacuumed,
                EXISTS (SELECT FROM pg_options_to_table(c.reloptions) o
                         WHERE o.option_name = 'autovacuum_enabled' AND NOT o.option_value::boolean) AS off,

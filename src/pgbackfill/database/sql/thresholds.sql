@@ -89,11 +89,13 @@ SELECT CASE WHEN pin.name IS NOT NULL OR v.since < now() - interval '1 hour' THE
 
 -- name: dead_tuples
 -- Dead rows for each hundred live ones in the worst table that is walked. A job that changes every row once makes 100.
+-- A crash, a failover, a restored or cloned database forget how many are live; pg_class.reltuples does not.
 -- $1: tables that are walked.
-SELECT (100.0 * s.n_dead_tup / greatest(s.n_live_tup, 1))::float8 AS value, s.relid::regclass::text AS detail
+SELECT (100.0 * s.n_dead_tup / greatest(s.n_live_tup, c.reltuples))::float8 AS value, s.relid::regclass::text AS detail
   FROM unnest($1::oid[]) AS root LEFT JOIN LATERAL pg_partition_tree(root) AS part ON true
   JOIN pg_stat_all_tables s ON s.relid = coalesce(part.relid, root)
- WHERE s.n_dead_tup > 10000
+  JOIN pg_class c ON c.oid = s.relid
+ WHERE s.n_dead_tup > 10000 AND greatest(s.n_live_tup, c.reltuples) > 0
  ORDER BY 1 DESC, 2 LIMIT 1;
 
 -- name: connections
