@@ -22,6 +22,9 @@ SHARE_WINDOW_S = 1.0
 ACHIEVED_WINDOW_S = 0.3
 """What is achieved now is taken over this: three polls, so that a doubling every 0.25 s is not mistaken for a lull."""
 
+ACHIEVED_LEAST_S = 0.1
+"""Where the work has only just begun, it is taken from there, over one poll at least: a chunk alone is a burst."""
+
 
 @dataclass(slots=True)
 class _Member:
@@ -67,7 +70,8 @@ class Fleet:
         replica.observe(self._history, replay_lsn=replay_lsn, state=state, now=now, lag_s=lag_s, interval=interval)
         if replica.fresh.unknown_for(now) is None and replica.lag_s is not None and replica.backlog_bytes is not None:
             own, total = self._flows(now, max(SHARE_WINDOW_S, 2 * member.path.interval_s))
-            own_now, _ = self._flows(now, max(ACHIEVED_WINDOW_S, member.path.interval_s))
+            running_s = max(now - self._usage.began, ACHIEVED_LEAST_S)
+            own_now = self._achieved(now, max(min(ACHIEVED_WINDOW_S, running_s), member.path.interval_s))
             throttle = self._usage.throttle(now - max(SHARE_WINDOW_S, 2 * member.path.interval_s), now)
             lag, backlog = replica.measured_lag_s or 0.0, replica.backlog_bytes
             member.path.poll(
@@ -142,9 +146,17 @@ class Fleet:
 
         A chunk reports its WAL when it ends, so while chunks run the window ends with the last of them.
         """
-        last = self._usage.last_end
-        end = last if last is not None and now - last < SHARE_WINDOW_S / 2 else now
+        end = self._last(now)
         start = self._history.begins(end - window_s)
         total = self._history.rate_between(start, end) or 0.0
         own = self._usage.wal_rate(start, end) * self._lanes_total / self._lanes_own
         return min(own, total), total
+
+    def _achieved(self, now: float, window_s: float) -> float:
+        """The same of our lanes alone, over a time so short that the polls of the WAL's position say little about it."""
+        end = self._last(now)
+        return self._usage.wal_rate(end - window_s, end) * self._lanes_total / self._lanes_own
+
+    def _last(self, now: float) -> float:
+        last = self._usage.last_end
+        return last if last is not None and now - last < SHARE_WINDOW_S / 2 else now

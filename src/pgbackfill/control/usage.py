@@ -10,6 +10,10 @@ BIN_S = 0.05
 MEMORY_S = 30.0
 """Older bins are dropped. Long enough for the slowest poll that is still useful (10 s)."""
 
+LULL_S = 1.0
+"""After so long without a chunk the work begins anew: what was achieved counts from there. Longer than any sleep of the
+pace, which makes chunks smaller instead."""
+
 SHORTEST_S = 1e-6
 """A chunk shorter than a clock can tell wrote its WAL at one moment."""
 
@@ -24,11 +28,15 @@ class Usage:
         self._bins: dict[int, list[float]] = {}
         self._oldest = 0
         self.last_end: float | None = None
+        self.began = -math.inf
+        """Start of the first chunk after the last lull."""
         self.wal_seen = False
         """Whether any chunk said how much WAL it wrote; where WAL functions are missing, none does."""
 
     def add(self, wal_bytes: float, *, since: float, now: float, throttle: float = 1.0) -> None:
         """Note a chunk that ran from `since` to `now` (seconds), of a job throttled to this part of its pace."""
+        if self.last_end is None or since - self.last_end > LULL_S:
+            self.began = since
         self.last_end = now if self.last_end is None else max(self.last_end, now)
         self.wal_seen = self.wal_seen or wal_bytes > 0
         self._forget(now)

@@ -196,3 +196,26 @@ def test_any_readings_give_a_bounded_speed_and_the_same_answer_twice(
         assert 0 < speed <= 1
         assert (governor.hold(OPTIONS, now=now), governor.speed(OPTIONS, now=now)) == (hold, speed)
         assert hold is None or hold.since <= now
+
+
+def test_a_job_after_an_idle_hour_finds_its_speed_as_fast_as_one_that_has_just_paused() -> None:
+    """What was achieved is counted from its first chunk: the idle time before would halve each step of the search."""
+    link = Link()
+    link.governor.set_lanes(1, 1)
+    written, slow = 0.0, link.governor.pace(OPTIONS, now=0.0)
+    for step in range(200):
+        link.now = round(link.now + 0.1, 6)
+        link.governor.observe_wal(int(written), 1, now=link.now)
+        link.governor.observe_replica(
+            "replica-b", replay_lsn=int(written), state="streaming", now=link.now, interval=0.1
+        )
+        pace = link.governor.pace(OPTIONS, now=link.now)
+        if step == 190:
+            slow = pace
+        if step >= 190 and pace is not None:  # a chunk that writes in 20 ms what the pace allows in a tenth of a second
+            link.governor.spent(int(pace * 0.1), 0.02, OPTIONS, now=link.now + 0.02)
+            written += pace * 0.1
+    assert slow is not None
+    fast = link.governor.pace(OPTIONS, now=link.now)
+    assert fast is not None
+    assert fast > 8 * slow
