@@ -117,7 +117,9 @@ class Path:
         if self._standing_since is None:
             self._standing_since = now
         stopped = flow.drain is not None and flow.drain < STOPPED_SHARE * (self.capacity or 0.0)
-        if flow.drain is not None and not stopped and self._stood(now):
+        # Polls that are seldom see the whole window of the drain rate; waiting for another one may double the queue.
+        clear = self.interval_s >= STOOD_S and flow.backlog_bytes > soft_s * (flow.drain or math.inf)
+        if flow.drain is not None and not stopped and (clear or self._stood(now)):
             rising = flow.drain > RISING * self._drain_mean > 0 and self.queue_s < target_s
             self._drain_mean += (1.0 - math.exp(-seconds / RISING_MEAN_S)) * (flow.drain - self._drain_mean)
             if rising and flow.own > OWN_SHARE_MIN * flow.total:
