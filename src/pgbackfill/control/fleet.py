@@ -153,7 +153,7 @@ class Fleet:
         return min(own, total), total
 
     def _achieved(self, now: float, window_s: float) -> float:
-        """The same of our lanes alone, over a time so short that the polls of the WAL's position say little about it."""
+        """The same of our lanes alone, over so short a time that polls of the WAL's position say little about it."""
         end = self._last(now)
         return self._usage.wal_rate(end - window_s, end) * self._lanes_total / self._lanes_own
 
