@@ -339,6 +339,23 @@ async def test_a_sparse_predicate_writes_only_what_matches(database: Any) -> Non
     assert await field.value("SELECT sum(wal_bytes) FROM pgbackfill.ranges") < 20 * 1000
 
 
+async def test_the_locks_of_a_chunk_count_as_its_write_ahead_log(database: Any) -> None:
+    """A lock is written into its row: half as much again as changing it, and `max_wal_bytes_per_s` is a promise."""
+    field = await Field.open(
+        database,
+        "CREATE TABLE one AS SELECT 1 AS step",
+        *(f"CREATE TABLE {name} (id int PRIMARY KEY, n int NOT NULL DEFAULT 0)" for name in ("plain", "locked")),
+    )
+    written = {}
+    for name, step in (("plain", "1"), ("locked", "(SELECT step FROM one)")):
+        await field.execute(f"INSERT INTO {name} SELECT generate_series(1, 2000)")
+        await field.enqueue(name=name, table_name=name, set_clause=f"n = n + {step}", options={"chunk_max_rows": 1000})
+        assert await field.drain() == 0
+        job_id = await field.value(f"SELECT id FROM pgbackfill.jobs WHERE name = '{name}'")
+        written[name] = await field.value(f"SELECT sum(wal_bytes) FROM pgbackfill.ranges WHERE job_id = {job_id}")
+    assert written["locked"] > written["plain"] + 2000 * 40
+
+
 async def test_several_jobs_at_once_and_an_empty_table(database: Any) -> None:
     field = await Field.open(database, *(f"CREATE TABLE t{i} (id int PRIMARY KEY, n int DEFAULT 0)" for i in range(5)))
     for i in range(5):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import partial
 from time import perf_counter
 from typing import Any
@@ -14,7 +15,7 @@ from pgbackfill.errors import JobFailed
 from pgbackfill.handlers.errors import HandlerError
 from pgbackfill.jobs.job import Claim, Job
 from pgbackfill.keyset import session
-from pgbackfill.keyset.explain import ChangeReport, by_key, read_change
+from pgbackfill.keyset.explain import ChangeReport, by_key, read_change, read_locks
 from pgbackfill.keyset.key import KeyText, Lower
 from pgbackfill.keyset.reach import Reach, far_timeout_ms
 from pgbackfill.keyset.statement import Change, Form
@@ -73,7 +74,7 @@ class ChunkTransaction(Bracket):
                 return ChunkResult(0, 0, 0, 0.0, finished=False, stop=stop)
             lower = self._lower(cursor)
             end, scanned, report = await self._work(lower, rows)
-            changed, wal = (report.rows_changed, report.wal_bytes) if report else (0, 0)
+            changed, wal = (report.rows_changed, report.wal_bytes + report.lock_wal_bytes) if report else (0, 0)
             finished = self._finishes(end)
             await self._store(
                 list(end) if end else None, scanned, changed, wal,
@@ -172,15 +173,15 @@ class ChunkTransaction(Bracket):
                 raise OtherPlan
             return report
         if self.form is Form.LOCKED_RANGE:
-            locked = (await self._required(self.change.lock_and_count(lower, end)))[0]
-            if locked == 0:
+            locked = read_locks(json.loads((await self._required(self.change.lock_and_count(lower, end)))[0]))
+            if locked.rows == 0:
                 return None
             await self.connection.execute(session.UNSTEER)
             report = await self._measured(self.change.change_range, lower, end, rows=rows)
             # A row born or made to match in between was changed without the earlier lock: it may carry a stale value.
-            if report.rows_changed != locked:
+            if report.rows_changed != locked.rows:
                 raise NotExactlyLocked
-            return report
+            return replace(report, lock_wal_bytes=locked.wal_bytes)
         await self.connection.execute(session.UNSTEER)
         keys = await self._required(self.change.lock_and_list(lower, end))
         if keys[0] is None:

@@ -136,7 +136,7 @@ def _statements(change: Change, form: Form, key: tuple[str, ...]) -> list[Statem
     if form is Form.RANGE:
         return [change.change_range(None, key, measured=False)]
     if form is Form.LOCKED_RANGE:
-        return [change.lock_and_count(None, key), change.change_range(None, key, measured=False)]
+        return [change.lock_and_count(None, key, measured=False), change.change_range(None, key, measured=False)]
     if change.operation == "handler":
         return [change.lock_and_list(None, key)]
     return [change.lock_and_list(None, key), change.change_joined([[part] for part in key], measured=False)]

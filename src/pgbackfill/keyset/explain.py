@@ -20,7 +20,8 @@ Plan = dict[str, Any]
 class ChangeReport:
     """What the change did: rows, bytes of its own WAL, and seconds that the server took.
 
-    `rows_scanned` counts the rows of the walked table that a range statement looked at.
+    `rows_scanned` counts the rows of the walked table that a range statement looked at. `lock_wal_bytes` is what the
+    statement before, which locked its rows, wrote; where that was measured.
     """
 
     rows_changed: int
@@ -28,6 +29,7 @@ class ChangeReport:
     wal_bytes: int
     seconds: float
     plan: Plan
+    lock_wal_bytes: int = 0
 
 
 def nodes(plan: Plan) -> Iterator[Plan]:
@@ -52,6 +54,22 @@ def read_change(document: list[Plan], *, returning: bool) -> ChangeReport:
         seconds=(top.get("Planning Time", 0.0) + top.get("Execution Time", 0.0)) / 1000,
         plan=plan,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class LockReport:
+    """What locking rows did. A lock is written into its row, so it makes WAL: a record, and a page image at times."""
+
+    rows: int
+    wal_bytes: int
+    page_images: int
+
+
+def read_locks(document: list[Plan]) -> LockReport:
+    """The report of a measured `SELECT … FOR UPDATE`, `document` as parsed JSON."""
+    plan = document[0]["Plan"]
+    rows = sum(_actual(node) for node in nodes(plan) if node["Node Type"] == "LockRows")
+    return LockReport(rows, int(plan.get("WAL Bytes", 0)), int(plan.get("WAL FPI", 0)))
 
 
 def _rows_changed(plan: Plan, returning: bool) -> int:

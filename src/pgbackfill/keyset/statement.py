@@ -163,10 +163,11 @@ class Change:
             arguments,
         )
 
-    def lock_and_count(self, lower: Lower | None, upper: KeyText) -> Statement:
-        """Locks the matching rows in key order; answers how many."""
+    def lock_and_count(self, lower: Lower | None, upper: KeyText, *, measured: bool = True) -> Statement:
+        """Locks the matching rows in key order; answers how many, or a plan that tells that and the WAL."""
         scan, arguments = self._lock(lower, upper)
-        return Statement(f"{self.comment}SELECT count(*) FROM ({scan}) AS locked", tuple(arguments.values))
+        body = f"SELECT count(*) FROM ({scan}) AS locked"
+        return Statement(f"{self.comment}{MEASURED if measured else ''}{body}", tuple(arguments.values))
 
     def lock_and_list(self, lower: Lower | None, upper: KeyText) -> Statement:
         """Locks the matching rows in key order; answers their keys, one text array per key column."""

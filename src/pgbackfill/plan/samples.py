@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one chunk cost. `place` is where it began, 0 to 1; `seconds` the transaction without its commit."""
+    """What one chunk cost. `place` is where it began, 0 to 1; `seconds` the transaction without its commit; the WAL
+    is that of the change alone."""
 
     place: float
     rows_asked: int
@@ -25,7 +26,7 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Locking:
-    """What locking rows writes before they are changed, which is no part of a chunk's own WAL."""
+    """What locking rows writes before they are changed, beside the WAL of the change."""
 
     rows: int
     wal_bytes: int

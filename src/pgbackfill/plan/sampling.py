@@ -22,9 +22,9 @@ from pgbackfill.database.outcome import NotExactlyLocked
 from pgbackfill.database.queries import load
 from pgbackfill.database.types import Connection
 from pgbackfill.jobs.job import Job
-from pgbackfill.keyset.explain import nodes
+from pgbackfill.keyset.explain import read_locks
 from pgbackfill.keyset.key import Lower
-from pgbackfill.keyset.statement import MEASURED, Form
+from pgbackfill.keyset.statement import Form
 
 from .chunk import SampleChunk, opened
 from .samples import Cost, Locking, Sampled
@@ -100,13 +100,11 @@ class Sampler:
             if end is None:
                 return None
             lock = change.lock_and_count(lower, tuple(end))
-            body = lock.sql.removeprefix(change.comment)
-            document = await self._work.fetchval(f"{change.comment}{MEASURED}{body}", *lock.arguments)
+            document = await self._work.fetchval(lock.sql, *lock.arguments)
         finally:
             await self._chunk.rollback()
-        plan = json.loads(document)[0]["Plan"]
-        rows = next((int(node["Actual Rows"]) for node in nodes(plan) if node["Node Type"] == "LockRows"), 0)
-        return Locking(rows, int(plan.get("WAL Bytes", 0)), int(plan.get("WAL FPI", 0))) if rows else None
+        locked = read_locks(json.loads(document))
+        return Locking(locked.rows, locked.wal_bytes, locked.page_images) if locked.rows else None
 
     async def _again(self, place: Place, cost: Cost) -> Cost:
         await self._next()
@@ -150,9 +148,9 @@ class Sampler:
         )  # fmt: skip
         if rows > 1:
             self._controller.finished(sample, now=time.monotonic())
-        plan = chunk.report.plan if chunk.report is not None else {}
+        plan, wal_bytes = (chunk.report.plan, chunk.report.wal_bytes) if chunk.report is not None else ({}, 0)
         return Cost(
-            place, rows, result.rows_scanned, result.rows_changed, result.seconds, result.wal_bytes,
+            place, rows, result.rows_scanned, result.rows_changed, result.seconds, wal_bytes,
             int(plan.get("WAL Records", 0)), int(plan.get("WAL FPI", 0)),
         )  # fmt: skip
 

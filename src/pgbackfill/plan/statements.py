@@ -40,7 +40,7 @@ def of_chunk(job: Job, change: Change, form: Form, options: PacingOptions) -> li
         steps.append(Step("change the rows between the two keys", change.change_range(after, key, measured=False).sql))
     elif form is Form.LOCKED_RANGE:
         steps += [
-            Step("lock what needs a change, in key order", change.lock_and_count(after, key).sql),
+            Step("lock what needs a change, in key order", change.lock_and_count(after, key, measured=False).sql),
             Step("change the same rows", change.change_range(after, key, measured=False).sql),
         ]
     else:

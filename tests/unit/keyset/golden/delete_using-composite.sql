@@ -15,7 +15,7 @@
 -- ['00000000-0000-0000-0000-00000000000b']
 
 -- lock and count from the start
-/* pgbackfill job=old */ SELECT count(*) FROM (SELECT t."tenant", t."at" FROM ONLY "public"."users" AS t WHERE (t."tenant", t."at") <= (CAST($1::text AS uuid), CAST($2::text AS timestamp with time zone)) AND EXISTS (SELECT 1 FROM (SELECT t."tenant" AS "tenant", t."at" AS "at") AS chunk,
+/* pgbackfill job=old */ EXPLAIN (ANALYZE, WAL, TIMING OFF, BUFFERS OFF, SUMMARY ON, FORMAT JSON) SELECT count(*) FROM (SELECT t."tenant", t."at" FROM ONLY "public"."users" AS t WHERE (t."tenant", t."at") <= (CAST($1::text AS uuid), CAST($2::text AS timestamp with time zone)) AND EXISTS (SELECT 1 FROM (SELECT t."tenant" AS "tenant", t."at" AS "at") AS chunk,
 gone AS g
  WHERE (t.id = g.id
 )) ORDER BY t."tenant", t."at" FOR UPDATE OF t) AS locked
@@ -41,7 +41,7 @@ gone AS g
 -- ['00000000-0000-0000-0000-00000000000a', '2024-01-01 00:00:00+00', '00000000-0000-0000-0000-00000000000b']
 
 -- lock and count after the cursor
-/* pgbackfill job=old */ SELECT count(*) FROM (SELECT t."tenant", t."at" FROM ONLY "public"."users" AS t WHERE (t."tenant", t."at") > (CAST($1::text AS uuid), CAST($2::text AS timestamp with time zone)) AND (t."tenant", t."at") <= (CAST($3::text AS uuid), CAST($4::text AS timestamp with time zone)) AND EXISTS (SELECT 1 FROM (SELECT t."tenant" AS "tenant", t."at" AS "at") AS chunk,
+/* pgbackfill job=old */ EXPLAIN (ANALYZE, WAL, TIMING OFF, BUFFERS OFF, SUMMARY ON, FORMAT JSON) SELECT count(*) FROM (SELECT t."tenant", t."at" FROM ONLY "public"."users" AS t WHERE (t."tenant", t."at") > (CAST($1::text AS uuid), CAST($2::text AS timestamp with time zone)) AND (t."tenant", t."at") <= (CAST($3::text AS uuid), CAST($4::text AS timestamp with time zone)) AND EXISTS (SELECT 1 FROM (SELECT t."tenant" AS "tenant", t."at" AS "at") AS chunk,
 gone AS g
  WHERE (t.id = g.id
 )) ORDER BY t."tenant", t."at" FOR UPDATE OF t) AS locked
@@ -67,7 +67,7 @@ gone AS g
 -- ['00000000-0000-0000-0000-00000000000a', '2024-01-01 00:00:00+00', '00000000-0000-0000-0000-00000000000b']
 
 -- lock and count from a bound
-/* pgbackfill job=old */ SELECT count(*) FROM (SELECT t."tenant", t."at" FROM ONLY "public"."users" AS t WHERE (t."tenant", t."at") >= (CAST($1::text AS uuid), CAST($2::text AS timestamp with time zone)) AND (t."tenant", t."at") <= (CAST($3::text AS uuid), CAST($4::text AS timestamp with time zone)) AND EXISTS (SELECT 1 FROM (SELECT t."tenant" AS "tenant", t."at" AS "at") AS chunk,
+/* pgbackfill job=old */ EXPLAIN (ANALYZE, WAL, TIMING OFF, BUFFERS OFF, SUMMARY ON, FORMAT JSON) SELECT count(*) FROM (SELECT t."tenant", t."at" FROM ONLY "public"."users" AS t WHERE (t."tenant", t."at") >= (CAST($1::text AS uuid), CAST($2::text AS timestamp with time zone)) AND (t."tenant", t."at") <= (CAST($3::text AS uuid), CAST($4::text AS timestamp with time zone)) AND EXISTS (SELECT 1 FROM (SELECT t."tenant" AS "tenant", t."at" AS "at") AS chunk,
 gone AS g
  WHERE (t.id = g.id
 )) ORDER BY t."tenant", t."at" FOR UPDATE OF t) AS locked
@@ -93,7 +93,7 @@ gone AS g
 -- ['00000000-0000-0000-0000-00000000000a', '00000000-0000-0000-0000-00000000000b']
 
 -- lock and count from a prefix
-/* pgbackfill job=old */ SELECT count(*) FROM (SELECT t."tenant", t."at" FROM ONLY "public"."users" AS t WHERE (t."tenant") >= (CAST($1::text AS uuid)) AND (t."tenant", t."at") <= (CAST($2::text AS uuid), CAST($3::text AS timestamp with time zone)) AND EXISTS (SELECT 1 FROM (SELECT t."tenant" AS "tenant", t."at" AS "at") AS chunk,
+/* pgbackfill job=old */ EXPLAIN (ANALYZE, WAL, TIMING OFF, BUFFERS OFF, SUMMARY ON, FORMAT JSON) SELECT count(*) FROM (SELECT t."tenant", t."at" FROM ONLY "public"."users" AS t WHERE (t."tenant") >= (CAST($1::text AS uuid)) AND (t."tenant", t."at") <= (CAST($2::text AS uuid), CAST($3::text AS timestamp with time zone)) AND EXISTS (SELECT 1 FROM (SELECT t."tenant" AS "tenant", t."at" AS "at") AS chunk,
 gone AS g
  WHERE (t.id = g.id
 )) ORDER BY t."tenant", t."at" FOR UPDATE OF t) AS locked

@@ -15,7 +15,7 @@
 -- ['99']
 
 -- lock and count from the start
-/* pgbackfill job=old */ SELECT count(*) FROM (SELECT t."id" FROM ONLY "public"."users" AS t WHERE (t."id") <= (CAST($1::text AS bigint)) AND EXISTS (SELECT 1 FROM (SELECT t."id" AS "id") AS chunk,
+/* pgbackfill job=old */ EXPLAIN (ANALYZE, WAL, TIMING OFF, BUFFERS OFF, SUMMARY ON, FORMAT JSON) SELECT count(*) FROM (SELECT t."id" FROM ONLY "public"."users" AS t WHERE (t."id") <= (CAST($1::text AS bigint)) AND EXISTS (SELECT 1 FROM (SELECT t."id" AS "id") AS chunk,
 gone AS g
  WHERE (t.id = g.id
 )) ORDER BY t."id" FOR UPDATE OF t) AS locked
@@ -41,7 +41,7 @@ gone AS g
 -- ['7', '99']
 
 -- lock and count after the cursor
-/* pgbackfill job=old */ SELECT count(*) FROM (SELECT t."id" FROM ONLY "public"."users" AS t WHERE (t."id") > (CAST($1::text AS bigint)) AND (t."id") <= (CAST($2::text AS bigint)) AND EXISTS (SELECT 1 FROM (SELECT t."id" AS "id") AS chunk,
+/* pgbackfill job=old */ EXPLAIN (ANALYZE, WAL, TIMING OFF, BUFFERS OFF, SUMMARY ON, FORMAT JSON) SELECT count(*) FROM (SELECT t."id" FROM ONLY "public"."users" AS t WHERE (t."id") > (CAST($1::text AS bigint)) AND (t."id") <= (CAST($2::text AS bigint)) AND EXISTS (SELECT 1 FROM (SELECT t."id" AS "id") AS chunk,
 gone AS g
  WHERE (t.id = g.id
 )) ORDER BY t."id" FOR UPDATE OF t) AS locked
@@ -67,7 +67,7 @@ gone AS g
 -- ['7', '99']
 
 -- lock and count from a bound
-/* pgbackfill job=old */ SELECT count(*) FROM (SELECT t."id" FROM ONLY "public"."users" AS t WHERE (t."id") >= (CAST($1::text AS bigint)) AND (t."id") <= (CAST($2::text AS bigint)) AND EXISTS (SELECT 1 FROM (SELECT t."id" AS "id") AS chunk,
+/* pgbackfill job=old */ EXPLAIN (ANALYZE, WAL, TIMING OFF, BUFFERS OFF, SUMMARY ON, FORMAT JSON) SELECT count(*) FROM (SELECT t."id" FROM ONLY "public"."users" AS t WHERE (t."id") >= (CAST($1::text AS bigint)) AND (t."id") <= (CAST($2::text AS bigint)) AND EXISTS (SELECT 1 FROM (SELECT t."id" AS "id") AS chunk,
 gone AS g
  WHERE (t.id = g.id
 )) ORDER BY t."id" FOR UPDATE OF t) AS locked
@@ -93,7 +93,7 @@ gone AS g
 -- ['7', '99']
 
 -- lock and count from a prefix
-/* pgbackfill job=old */ SELECT count(*) FROM (SELECT t."id" FROM ONLY "public"."users" AS t WHERE (t."id") >= (CAST($1::text AS bigint)) AND (t."id") <= (CAST($2::text AS bigint)) AND EXISTS (SELECT 1 FROM (SELECT t."id" AS "id") AS chunk,
+/* pgbackfill job=old */ EXPLAIN (ANALYZE, WAL, TIMING OFF, BUFFERS OFF, SUMMARY ON, FORMAT JSON) SELECT count(*) FROM (SELECT t."id" FROM ONLY "public"."users" AS t WHERE (t."id") >= (CAST($1::text AS bigint)) AND (t."id") <= (CAST($2::text AS bigint)) AND EXISTS (SELECT 1 FROM (SELECT t."id" AS "id") AS chunk,
 gone AS g
  WHERE (t.id = g.id
 )) ORDER BY t."id" FOR UPDATE OF t) AS locked

@@ -15,7 +15,7 @@
 -- ['z']
 
 -- lock and count from the start
-/* pgbackfill job=old */ SELECT count(*) FROM (SELECT t."Key ""1"".x", t."schlüssel $1" FROM ONLY "public"."users" AS t WHERE (t."Key ""1"".x", t."schlüssel $1") <= (CAST($1::text AS character(3)), CAST($2::text AS "My Schema"."Enum")) AND EXISTS (SELECT 1 FROM (SELECT t."Key ""1"".x" AS "Key ""1"".x", t."schlüssel $1" AS "schlüssel $1") AS chunk,
+/* pgbackfill job=old */ EXPLAIN (ANALYZE, WAL, TIMING OFF, BUFFERS OFF, SUMMARY ON, FORMAT JSON) SELECT count(*) FROM (SELECT t."Key ""1"".x", t."schlüssel $1" FROM ONLY "public"."users" AS t WHERE (t."Key ""1"".x", t."schlüssel $1") <= (CAST($1::text AS character(3)), CAST($2::text AS "My Schema"."Enum")) AND EXISTS (SELECT 1 FROM (SELECT t."Key ""1"".x" AS "Key ""1"".x", t."schlüssel $1" AS "schlüssel $1") AS chunk,
 gone AS g
  WHERE (t.id = g.id
 )) ORDER BY t."Key ""1"".x", t."schlüssel $1" FOR UPDATE OF t) AS locked
@@ -41,7 +41,7 @@ gone AS g
 -- ["a'b", '{%s}', 'z']
 
 -- lock and count after the cursor
-/* pgbackfill job=old */ SELECT count(*) FROM (SELECT t."Key ""1"".x", t."schlüssel $1" FROM ONLY "public"."users" AS t WHERE (t."Key ""1"".x", t."schlüssel $1") > (CAST($1::text AS character(3)), CAST($2::text AS "My Schema"."Enum")) AND (t."Key ""1"".x", t."schlüssel $1") <= (CAST($3::text AS character(3)), CAST($4::text AS "My Schema"."Enum")) AND EXISTS (SELECT 1 FROM (SELECT t."Key ""1"".x" AS "Key ""1"".x", t."schlüssel $1" AS "schlüssel $1") AS chunk,
+/* pgbackfill job=old */ EXPLAIN (ANALYZE, WAL, TIMING OFF, BUFFERS OFF, SUMMARY ON, FORMAT JSON) SELECT count(*) FROM (SELECT t."Key ""1"".x", t."schlüssel $1" FROM ONLY "public"."users" AS t WHERE (t."Key ""1"".x", t."schlüssel $1") > (CAST($1::text AS character(3)), CAST($2::text AS "My Schema"."Enum")) AND (t."Key ""1"".x", t."schlüssel $1") <= (CAST($3::text AS character(3)), CAST($4::text AS "My Schema"."Enum")) AND EXISTS (SELECT 1 FROM (SELECT t."Key ""1"".x" AS "Key ""1"".x", t."schlüssel $1" AS "schlüssel $1") AS chunk,
 gone AS g
  WHERE (t.id = g.id
 )) ORDER BY t."Key ""1"".x", t."schlüssel $1" FOR UPDATE OF t) AS locked
@@ -67,7 +67,7 @@ gone AS g
 -- ["a'b", '{%s}', 'z']
 
 -- lock and count from a bound
-/* pgbackfill job=old */ SELECT count(*) FROM (SELECT t."Key ""1"".x", t."schlüssel $1" FROM ONLY "public"."users" AS t WHERE (t."Key ""1"".x", t."schlüssel $1") >= (CAST($1::text AS character(3)), CAST($2::text AS "My Schema"."Enum")) AND (t."Key ""1"".x", t."schlüssel $1") <= (CAST($3::text AS character(3)), CAST($4::text AS "My Schema"."Enum")) AND EXISTS (SELECT 1 FROM (SELECT t."Key ""1"".x" AS "Key ""1"".x", t."schlüssel $1" AS "schlüssel $1") AS chunk,
+/* pgbackfill job=old */ EXPLAIN (ANALYZE, WAL, TIMING OFF, BUFFERS OFF, SUMMARY ON, FORMAT JSON) SELECT count(*) FROM (SELECT t."Key ""1"".x", t."schlüssel $1" FROM ONLY "public"."users" AS t WHERE (t."Key ""1"".x", t."schlüssel $1") >= (CAST($1::text AS character(3)), CAST($2::text AS "My Schema"."Enum")) AND (t."Key ""1"".x", t."schlüssel $1") <= (CAST($3::text AS character(3)), CAST($4::text AS "My Schema"."Enum")) AND EXISTS (SELECT 1 FROM (SELECT t."Key ""1"".x" AS "Key ""1"".x", t."schlüssel $1" AS "schlüssel $1") AS chunk,
 gone AS g
  WHERE (t.id = g.id
 )) ORDER BY t."Key ""1"".x", t."schlüssel $1" FOR UPDATE OF t) AS locked
@@ -93,7 +93,7 @@ gone AS g
 -- ["a'b", 'z']
 
 -- lock and count from a prefix
-/* pgbackfill job=old */ SELECT count(*) FROM (SELECT t."Key ""1"".x", t."schlüssel $1" FROM ONLY "public"."users" AS t WHERE (t."Key ""1"".x") >= (CAST($1::text AS character(3))) AND (t."Key ""1"".x", t."schlüssel $1") <= (CAST($2::text AS character(3)), CAST($3::text AS "My Schema"."Enum")) AND EXISTS (SELECT 1 FROM (SELECT t."Key ""1"".x" AS "Key ""1"".x", t."schlüssel $1" AS "schlüssel $1") AS chunk,
+/* pgbackfill job=old */ EXPLAIN (ANALYZE, WAL, TIMING OFF, BUFFERS OFF, SUMMARY ON, FORMAT JSON) SELECT count(*) FROM (SELECT t."Key ""1"".x", t."schlüssel $1" FROM ONLY "public"."users" AS t WHERE (t."Key ""1"".x") >= (CAST($1::text AS character(3))) AND (t."Key ""1"".x", t."schlüssel $1") <= (CAST($2::text AS character(3)), CAST($3::text AS "My Schema"."Enum")) AND EXISTS (SELECT 1 FROM (SELECT t."Key ""1"".x" AS "Key ""1"".x", t."schlüssel $1" AS "schlüssel $1") AS chunk,
 gone AS g
  WHERE (t.id = g.id
 )) ORDER BY t."Key ""1"".x", t."schlüssel $1" FOR UPDATE OF t) AS locked

@@ -20,7 +20,7 @@
 -- ['99']
 
 -- lock and count from the start
-/* pgbackfill job=old */ SELECT count(*) FROM (SELECT t."id" FROM ONLY "public"."ünï ""q"" .dot" AS t WHERE (t."id") <= (CAST($1::text AS bigint)) AND CASE WHEN (done
+/* pgbackfill job=old */ EXPLAIN (ANALYZE, WAL, TIMING OFF, BUFFERS OFF, SUMMARY ON, FORMAT JSON) SELECT count(*) FROM (SELECT t."id" FROM ONLY "public"."ünï ""q"" .dot" AS t WHERE (t."id") <= (CAST($1::text AS bigint)) AND CASE WHEN (done
 ) THEN true ELSE false END ORDER BY t."id" FOR UPDATE OF t) AS locked
 -- ['99']
 
@@ -47,7 +47,7 @@
 -- ['7', '99']
 
 -- lock and count after the cursor
-/* pgbackfill job=old */ SELECT count(*) FROM (SELECT t."id" FROM ONLY "public"."ünï ""q"" .dot" AS t WHERE (t."id") > (CAST($1::text AS bigint)) AND (t."id") <= (CAST($2::text AS bigint)) AND CASE WHEN (done
+/* pgbackfill job=old */ EXPLAIN (ANALYZE, WAL, TIMING OFF, BUFFERS OFF, SUMMARY ON, FORMAT JSON) SELECT count(*) FROM (SELECT t."id" FROM ONLY "public"."ünï ""q"" .dot" AS t WHERE (t."id") > (CAST($1::text AS bigint)) AND (t."id") <= (CAST($2::text AS bigint)) AND CASE WHEN (done
 ) THEN true ELSE false END ORDER BY t."id" FOR UPDATE OF t) AS locked
 -- ['7', '99']
 
@@ -74,7 +74,7 @@
 -- ['7', '99']
 
 -- lock and count from a bound
-/* pgbackfill job=old */ SELECT count(*) FROM (SELECT t."id" FROM ONLY "public"."ünï ""q"" .dot" AS t WHERE (t."id") >= (CAST($1::text AS bigint)) AND (t."id") <= (CAST($2::text AS bigint)) AND CASE WHEN (done
+/* pgbackfill job=old */ EXPLAIN (ANALYZE, WAL, TIMING OFF, BUFFERS OFF, SUMMARY ON, FORMAT JSON) SELECT count(*) FROM (SELECT t."id" FROM ONLY "public"."ünï ""q"" .dot" AS t WHERE (t."id") >= (CAST($1::text AS bigint)) AND (t."id") <= (CAST($2::text AS bigint)) AND CASE WHEN (done
 ) THEN true ELSE false END ORDER BY t."id" FOR UPDATE OF t) AS locked
 -- ['7', '99']
 
@@ -101,7 +101,7 @@
 -- ['7', '99']
 
 -- lock and count from a prefix
-/* pgbackfill job=old */ SELECT count(*) FROM (SELECT t."id" FROM ONLY "public"."ünï ""q"" .dot" AS t WHERE (t."id") >= (CAST($1::text AS bigint)) AND (t."id") <= (CAST($2::text AS bigint)) AND CASE WHEN (done
+/* pgbackfill job=old */ EXPLAIN (ANALYZE, WAL, TIMING OFF, BUFFERS OFF, SUMMARY ON, FORMAT JSON) SELECT count(*) FROM (SELECT t."id" FROM ONLY "public"."ünï ""q"" .dot" AS t WHERE (t."id") >= (CAST($1::text AS bigint)) AND (t."id") <= (CAST($2::text AS bigint)) AND CASE WHEN (done
 ) THEN true ELSE false END ORDER BY t."id" FOR UPDATE OF t) AS locked
 -- ['7', '99']
 

@@ -15,7 +15,7 @@
 -- ['00000000-0000-0000-0000-00000000000b']
 
 -- lock and count from the start
-/* pgbackfill job=copy */ SELECT count(*) FROM (SELECT t."tenant", t."at" FROM ONLY "public"."users" AS t WHERE (t."tenant", t."at") <= (CAST($1::text AS uuid), CAST($2::text AS timestamp with time zone)) AND CASE WHEN (n < 5
+/* pgbackfill job=copy */ EXPLAIN (ANALYZE, WAL, TIMING OFF, BUFFERS OFF, SUMMARY ON, FORMAT JSON) SELECT count(*) FROM (SELECT t."tenant", t."at" FROM ONLY "public"."users" AS t WHERE (t."tenant", t."at") <= (CAST($1::text AS uuid), CAST($2::text AS timestamp with time zone)) AND CASE WHEN (n < 5
 ) THEN true ELSE false END ORDER BY t."tenant", t."at" FOR NO KEY UPDATE OF t) AS locked
 -- ['00000000-0000-0000-0000-00000000000b', 'infinity']
 
@@ -37,7 +37,7 @@
 -- ['00000000-0000-0000-0000-00000000000a', '2024-01-01 00:00:00+00', '00000000-0000-0000-0000-00000000000b']
 
 -- lock and count after the cursor
-/* pgbackfill job=copy */ SELECT count(*) FROM (SELECT t."tenant", t."at" FROM ONLY "public"."users" AS t WHERE (t."tenant", t."at") > (CAST($1::text AS uuid), CAST($2::text AS timestamp with time zone)) AND (t."tenant", t."at") <= (CAST($3::text AS uuid), CAST($4::text AS timestamp with time zone)) AND CASE WHEN (n < 5
+/* pgbackfill job=copy */ EXPLAIN (ANALYZE, WAL, TIMING OFF, BUFFERS OFF, SUMMARY ON, FORMAT JSON) SELECT count(*) FROM (SELECT t."tenant", t."at" FROM ONLY "public"."users" AS t WHERE (t."tenant", t."at") > (CAST($1::text AS uuid), CAST($2::text AS timestamp with time zone)) AND (t."tenant", t."at") <= (CAST($3::text AS uuid), CAST($4::text AS timestamp with time zone)) AND CASE WHEN (n < 5
 ) THEN true ELSE false END ORDER BY t."tenant", t."at" FOR NO KEY UPDATE OF t) AS locked
 -- ['00000000-0000-0000-0000-00000000000a', '2024-01-01 00:00:00+00', '00000000-0000-0000-0000-00000000000b', 'infinity']
 
@@ -59,7 +59,7 @@
 -- ['00000000-0000-0000-0000-00000000000a', '2024-01-01 00:00:00+00', '00000000-0000-0000-0000-00000000000b']
 
 -- lock and count from a bound
-/* pgbackfill job=copy */ SELECT count(*) FROM (SELECT t."tenant", t."at" FROM ONLY "public"."users" AS t WHERE (t."tenant", t."at") >= (CAST($1::text AS uuid), CAST($2::text AS timestamp with time zone)) AND (t."tenant", t."at") <= (CAST($3::text AS uuid), CAST($4::text AS timestamp with time zone)) AND CASE WHEN (n < 5
+/* pgbackfill job=copy */ EXPLAIN (ANALYZE, WAL, TIMING OFF, BUFFERS OFF, SUMMARY ON, FORMAT JSON) SELECT count(*) FROM (SELECT t."tenant", t."at" FROM ONLY "public"."users" AS t WHERE (t."tenant", t."at") >= (CAST($1::text AS uuid), CAST($2::text AS timestamp with time zone)) AND (t."tenant", t."at") <= (CAST($3::text AS uuid), CAST($4::text AS timestamp with time zone)) AND CASE WHEN (n < 5
 ) THEN true ELSE false END ORDER BY t."tenant", t."at" FOR NO KEY UPDATE OF t) AS locked
 -- ['00000000-0000-0000-0000-00000000000a', '2024-01-01 00:00:00+00', '00000000-0000-0000-0000-00000000000b', 'infinity']
 
@@ -81,7 +81,7 @@
 -- ['00000000-0000-0000-0000-00000000000a', '00000000-0000-0000-0000-00000000000b']
 
 -- lock and count from a prefix
-/* pgbackfill job=copy */ SELECT count(*) FROM (SELECT t."tenant", t."at" FROM ONLY "public"."users" AS t WHERE (t."tenant") >= (CAST($1::text AS uuid)) AND (t."tenant", t."at") <= (CAST($2::text AS uuid), CAST($3::text AS timestamp with time zone)) AND CASE WHEN (n < 5
+/* pgbackfill job=copy */ EXPLAIN (ANALYZE, WAL, TIMING OFF, BUFFERS OFF, SUMMARY ON, FORMAT JSON) SELECT count(*) FROM (SELECT t."tenant", t."at" FROM ONLY "public"."users" AS t WHERE (t."tenant") >= (CAST($1::text AS uuid)) AND (t."tenant", t."at") <= (CAST($2::text AS uuid), CAST($3::text AS timestamp with time zone)) AND CASE WHEN (n < 5
 ) THEN true ELSE false END ORDER BY t."tenant", t."at" FOR NO KEY UPDATE OF t) AS locked
 -- ['00000000-0000-0000-0000-00000000000a', '00000000-0000-0000-0000-00000000000b', 'infinity']
 

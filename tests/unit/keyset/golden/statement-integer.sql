@@ -15,7 +15,7 @@
 -- ['99']
 
 -- lock and count from the start
-/* pgbackfill job=copy */ SELECT count(*) FROM (SELECT t."id" FROM ONLY "public"."users" AS t WHERE (t."id") <= (CAST($1::text AS bigint)) AND CASE WHEN (n < 5
+/* pgbackfill job=copy */ EXPLAIN (ANALYZE, WAL, TIMING OFF, BUFFERS OFF, SUMMARY ON, FORMAT JSON) SELECT count(*) FROM (SELECT t."id" FROM ONLY "public"."users" AS t WHERE (t."id") <= (CAST($1::text AS bigint)) AND CASE WHEN (n < 5
 ) THEN true ELSE false END ORDER BY t."id" FOR NO KEY UPDATE OF t) AS locked
 -- ['99']
 
@@ -37,7 +37,7 @@
 -- ['7', '99']
 
 -- lock and count after the cursor
-/* pgbackfill job=copy */ SELECT count(*) FROM (SELECT t."id" FROM ONLY "public"."users" AS t WHERE (t."id") > (CAST($1::text AS bigint)) AND (t."id") <= (CAST($2::text AS bigint)) AND CASE WHEN (n < 5
+/* pgbackfill job=copy */ EXPLAIN (ANALYZE, WAL, TIMING OFF, BUFFERS OFF, SUMMARY ON, FORMAT JSON) SELECT count(*) FROM (SELECT t."id" FROM ONLY "public"."users" AS t WHERE (t."id") > (CAST($1::text AS bigint)) AND (t."id") <= (CAST($2::text AS bigint)) AND CASE WHEN (n < 5
 ) THEN true ELSE false END ORDER BY t."id" FOR NO KEY UPDATE OF t) AS locked
 -- ['7', '99']
 
@@ -59,7 +59,7 @@
 -- ['7', '99']
 
 -- lock and count from a bound
-/* pgbackfill job=copy */ SELECT count(*) FROM (SELECT t."id" FROM ONLY "public"."users" AS t WHERE (t."id") >= (CAST($1::text AS bigint)) AND (t."id") <= (CAST($2::text AS bigint)) AND CASE WHEN (n < 5
+/* pgbackfill job=copy */ EXPLAIN (ANALYZE, WAL, TIMING OFF, BUFFERS OFF, SUMMARY ON, FORMAT JSON) SELECT count(*) FROM (SELECT t."id" FROM ONLY "public"."users" AS t WHERE (t."id") >= (CAST($1::text AS bigint)) AND (t."id") <= (CAST($2::text AS bigint)) AND CASE WHEN (n < 5
 ) THEN true ELSE false END ORDER BY t."id" FOR NO KEY UPDATE OF t) AS locked
 -- ['7', '99']
 
@@ -81,7 +81,7 @@
 -- ['7', '99']
 
 -- lock and count from a prefix
-/* pgbackfill job=copy */ SELECT count(*) FROM (SELECT t."id" FROM ONLY "public"."users" AS t WHERE (t."id") >= (CAST($1::text AS bigint)) AND (t."id") <= (CAST($2::text AS bigint)) AND CASE WHEN (n < 5
+/* pgbackfill job=copy */ EXPLAIN (ANALYZE, WAL, TIMING OFF, BUFFERS OFF, SUMMARY ON, FORMAT JSON) SELECT count(*) FROM (SELECT t."id" FROM ONLY "public"."users" AS t WHERE (t."id") >= (CAST($1::text AS bigint)) AND (t."id") <= (CAST($2::text AS bigint)) AND CASE WHEN (n < 5
 ) THEN true ELSE false END ORDER BY t."id" FOR NO KEY UPDATE OF t) AS locked
 -- ['7', '99']
 

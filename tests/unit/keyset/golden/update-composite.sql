@@ -20,7 +20,7 @@
 -- ['00000000-0000-0000-0000-00000000000b', 'infinity']
 
 -- lock and count from the start
-/* pgbackfill job=users-email */ SELECT count(*) FROM (SELECT t."tenant", t."at" FROM ONLY "public"."users" AS t WHERE (t."tenant", t."at") <= (CAST($1::text AS uuid), CAST($2::text AS timestamp with time zone)) ORDER BY t."tenant", t."at" FOR NO KEY UPDATE OF t) AS locked
+/* pgbackfill job=users-email */ EXPLAIN (ANALYZE, WAL, TIMING OFF, BUFFERS OFF, SUMMARY ON, FORMAT JSON) SELECT count(*) FROM (SELECT t."tenant", t."at" FROM ONLY "public"."users" AS t WHERE (t."tenant", t."at") <= (CAST($1::text AS uuid), CAST($2::text AS timestamp with time zone)) ORDER BY t."tenant", t."at" FOR NO KEY UPDATE OF t) AS locked
 -- ['00000000-0000-0000-0000-00000000000b', 'infinity']
 
 -- lock and list from the start
@@ -45,7 +45,7 @@
 -- ['00000000-0000-0000-0000-00000000000a', '2024-01-01 00:00:00+00', '00000000-0000-0000-0000-00000000000b', 'infinity']
 
 -- lock and count after the cursor
-/* pgbackfill job=users-email */ SELECT count(*) FROM (SELECT t."tenant", t."at" FROM ONLY "public"."users" AS t WHERE (t."tenant", t."at") > (CAST($1::text AS uuid), CAST($2::text AS timestamp with time zone)) AND (t."tenant", t."at") <= (CAST($3::text AS uuid), CAST($4::text AS timestamp with time zone)) ORDER BY t."tenant", t."at" FOR NO KEY UPDATE OF t) AS locked
+/* pgbackfill job=users-email */ EXPLAIN (ANALYZE, WAL, TIMING OFF, BUFFERS OFF, SUMMARY ON, FORMAT JSON) SELECT count(*) FROM (SELECT t."tenant", t."at" FROM ONLY "public"."users" AS t WHERE (t."tenant", t."at") > (CAST($1::text AS uuid), CAST($2::text AS timestamp with time zone)) AND (t."tenant", t."at") <= (CAST($3::text AS uuid), CAST($4::text AS timestamp with time zone)) ORDER BY t."tenant", t."at" FOR NO KEY UPDATE OF t) AS locked
 -- ['00000000-0000-0000-0000-00000000000a', '2024-01-01 00:00:00+00', '00000000-0000-0000-0000-00000000000b', 'infinity']
 
 -- lock and list after the cursor
@@ -70,7 +70,7 @@
 -- ['00000000-0000-0000-0000-00000000000a', '2024-01-01 00:00:00+00', '00000000-0000-0000-0000-00000000000b', 'infinity']
 
 -- lock and count from a bound
-/* pgbackfill job=users-email */ SELECT count(*) FROM (SELECT t."tenant", t."at" FROM ONLY "public"."users" AS t WHERE (t."tenant", t."at") >= (CAST($1::text AS uuid), CAST($2::text AS timestamp with time zone)) AND (t."tenant", t."at") <= (CAST($3::text AS uuid), CAST($4::text AS timestamp with time zone)) ORDER BY t."tenant", t."at" FOR NO KEY UPDATE OF t) AS locked
+/* pgbackfill job=users-email */ EXPLAIN (ANALYZE, WAL, TIMING OFF, BUFFERS OFF, SUMMARY ON, FORMAT JSON) SELECT count(*) FROM (SELECT t."tenant", t."at" FROM ONLY "public"."users" AS t WHERE (t."tenant", t."at") >= (CAST($1::text AS uuid), CAST($2::text AS timestamp with time zone)) AND (t."tenant", t."at") <= (CAST($3::text AS uuid), CAST($4::text AS timestamp with time zone)) ORDER BY t."tenant", t."at" FOR NO KEY UPDATE OF t) AS locked
 -- ['00000000-0000-0000-0000-00000000000a', '2024-01-01 00:00:00+00', '00000000-0000-0000-0000-00000000000b', 'infinity']
 
 -- lock and list from a bound
@@ -95,7 +95,7 @@
 -- ['00000000-0000-0000-0000-00000000000a', '00000000-0000-0000-0000-00000000000b', 'infinity']
 
 -- lock and count from a prefix
-/* pgbackfill job=users-email */ SELECT count(*) FROM (SELECT t."tenant", t."at" FROM ONLY "public"."users" AS t WHERE (t."tenant") >= (CAST($1::text AS uuid)) AND (t."tenant", t."at") <= (CAST($2::text AS uuid), CAST($3::text AS timestamp with time zone)) ORDER BY t."tenant", t."at" FOR NO KEY UPDATE OF t) AS locked
+/* pgbackfill job=users-email */ EXPLAIN (ANALYZE, WAL, TIMING OFF, BUFFERS OFF, SUMMARY ON, FORMAT JSON) SELECT count(*) FROM (SELECT t."tenant", t."at" FROM ONLY "public"."users" AS t WHERE (t."tenant") >= (CAST($1::text AS uuid)) AND (t."tenant", t."at") <= (CAST($2::text AS uuid), CAST($3::text AS timestamp with time zone)) ORDER BY t."tenant", t."at" FOR NO KEY UPDATE OF t) AS locked
 -- ['00000000-0000-0000-0000-00000000000a', '00000000-0000-0000-0000-00000000000b', 'infinity']
 
 -- lock and list from a prefix

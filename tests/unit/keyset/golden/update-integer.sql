@@ -20,7 +20,7 @@
 -- ['99']
 
 -- lock and count from the start
-/* pgbackfill job=users-email */ SELECT count(*) FROM (SELECT t."id" FROM ONLY "public"."users" AS t WHERE (t."id") <= (CAST($1::text AS bigint)) ORDER BY t."id" FOR NO KEY UPDATE OF t) AS locked
+/* pgbackfill job=users-email */ EXPLAIN (ANALYZE, WAL, TIMING OFF, BUFFERS OFF, SUMMARY ON, FORMAT JSON) SELECT count(*) FROM (SELECT t."id" FROM ONLY "public"."users" AS t WHERE (t."id") <= (CAST($1::text AS bigint)) ORDER BY t."id" FOR NO KEY UPDATE OF t) AS locked
 -- ['99']
 
 -- lock and list from the start
@@ -45,7 +45,7 @@
 -- ['7', '99']
 
 -- lock and count after the cursor
-/* pgbackfill job=users-email */ SELECT count(*) FROM (SELECT t."id" FROM ONLY "public"."users" AS t WHERE (t."id") > (CAST($1::text AS bigint)) AND (t."id") <= (CAST($2::text AS bigint)) ORDER BY t."id" FOR NO KEY UPDATE OF t) AS locked
+/* pgbackfill job=users-email */ EXPLAIN (ANALYZE, WAL, TIMING OFF, BUFFERS OFF, SUMMARY ON, FORMAT JSON) SELECT count(*) FROM (SELECT t."id" FROM ONLY "public"."users" AS t WHERE (t."id") > (CAST($1::text AS bigint)) AND (t."id") <= (CAST($2::text AS bigint)) ORDER BY t."id" FOR NO KEY UPDATE OF t) AS locked
 -- ['7', '99']
 
 -- lock and list after the cursor
@@ -70,7 +70,7 @@
 -- ['7', '99']
 
 -- lock and count from a bound
-/* pgbackfill job=users-email */ SELECT count(*) FROM (SELECT t."id" FROM ONLY "public"."users" AS t WHERE (t."id") >= (CAST($1::text AS bigint)) AND (t."id") <= (CAST($2::text AS bigint)) ORDER BY t."id" FOR NO KEY UPDATE OF t) AS locked
+/* pgbackfill job=users-email */ EXPLAIN (ANALYZE, WAL, TIMING OFF, BUFFERS OFF, SUMMARY ON, FORMAT JSON) SELECT count(*) FROM (SELECT t."id" FROM ONLY "public"."users" AS t WHERE (t."id") >= (CAST($1::text AS bigint)) AND (t."id") <= (CAST($2::text AS bigint)) ORDER BY t."id" FOR NO KEY UPDATE OF t) AS locked
 -- ['7', '99']
 
 -- lock and list from a bound
@@ -95,7 +95,7 @@
 -- ['7', '99']
 
 -- lock and count from a prefix
-/* pgbackfill job=users-email */ SELECT count(*) FROM (SELECT t."id" FROM ONLY "public"."users" AS t WHERE (t."id") >= (CAST($1::text AS bigint)) AND (t."id") <= (CAST($2::text AS bigint)) ORDER BY t."id" FOR NO KEY UPDATE OF t) AS locked
+/* pgbackfill job=users-email */ EXPLAIN (ANALYZE, WAL, TIMING OFF, BUFFERS OFF, SUMMARY ON, FORMAT JSON) SELECT count(*) FROM (SELECT t."id" FROM ONLY "public"."users" AS t WHERE (t."id") >= (CAST($1::text AS bigint)) AND (t."id") <= (CAST($2::text AS bigint)) ORDER BY t."id" FOR NO KEY UPDATE OF t) AS locked
 -- ['7', '99']
 
 -- lock and list from a prefix

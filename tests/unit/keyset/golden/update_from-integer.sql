@@ -15,7 +15,7 @@
 -- ['99']
 
 -- lock and count from the start
-/* pgbackfill job=users-email */ SELECT count(*) FROM (SELECT t."id" FROM ONLY "public"."users" AS t WHERE (t."id") <= (CAST($1::text AS bigint)) AND EXISTS (SELECT 1 FROM (SELECT t."id" AS "id") AS chunk,
+/* pgbackfill job=users-email */ EXPLAIN (ANALYZE, WAL, TIMING OFF, BUFFERS OFF, SUMMARY ON, FORMAT JSON) SELECT count(*) FROM (SELECT t."id" FROM ONLY "public"."users" AS t WHERE (t."id") <= (CAST($1::text AS bigint)) AND EXISTS (SELECT 1 FROM (SELECT t."id" AS "id") AS chunk,
 LATERAL (SELECT 1 AS n) AS s -- one
  WHERE (s.n > 0
 )) ORDER BY t."id" FOR NO KEY UPDATE OF t) AS locked
@@ -41,7 +41,7 @@ LATERAL (SELECT 1 AS n) AS s -- one
 -- ['7', '99']
 
 -- lock and count after the cursor
-/* pgbackfill job=users-email */ SELECT count(*) FROM (SELECT t."id" FROM ONLY "public"."users" AS t WHERE (t."id") > (CAST($1::text AS bigint)) AND (t."id") <= (CAST($2::text AS bigint)) AND EXISTS (SELECT 1 FROM (SELECT t."id" AS "id") AS chunk,
+/* pgbackfill job=users-email */ EXPLAIN (ANALYZE, WAL, TIMING OFF, BUFFERS OFF, SUMMARY ON, FORMAT JSON) SELECT count(*) FROM (SELECT t."id" FROM ONLY "public"."users" AS t WHERE (t."id") > (CAST($1::text AS bigint)) AND (t."id") <= (CAST($2::text AS bigint)) AND EXISTS (SELECT 1 FROM (SELECT t."id" AS "id") AS chunk,
 LATERAL (SELECT 1 AS n) AS s -- one
  WHERE (s.n > 0
 )) ORDER BY t."id" FOR NO KEY UPDATE OF t) AS locked
@@ -67,7 +67,7 @@ LATERAL (SELECT 1 AS n) AS s -- one
 -- ['7', '99']
 
 -- lock and count from a bound
-/* pgbackfill job=users-email */ SELECT count(*) FROM (SELECT t."id" FROM ONLY "public"."users" AS t WHERE (t."id") >= (CAST($1::text AS bigint)) AND (t."id") <= (CAST($2::text AS bigint)) AND EXISTS (SELECT 1 FROM (SELECT t."id" AS "id") AS chunk,
+/* pgbackfill job=users-email */ EXPLAIN (ANALYZE, WAL, TIMING OFF, BUFFERS OFF, SUMMARY ON, FORMAT JSON) SELECT count(*) FROM (SELECT t."id" FROM ONLY "public"."users" AS t WHERE (t."id") >= (CAST($1::text AS bigint)) AND (t."id") <= (CAST($2::text AS bigint)) AND EXISTS (SELECT 1 FROM (SELECT t."id" AS "id") AS chunk,
 LATERAL (SELECT 1 AS n) AS s -- one
  WHERE (s.n > 0
 )) ORDER BY t."id" FOR NO KEY UPDATE OF t) AS locked
@@ -93,7 +93,7 @@ LATERAL (SELECT 1 AS n) AS s -- one
 -- ['7', '99']
 
 -- lock and count from a prefix
-/* pgbackfill job=users-email */ SELECT count(*) FROM (SELECT t."id" FROM ONLY "public"."users" AS t WHERE (t."id") >= (CAST($1::text AS bigint)) AND (t."id") <= (CAST($2::text AS bigint)) AND EXISTS (SELECT 1 FROM (SELECT t."id" AS "id") AS chunk,
+/* pgbackfill job=users-email */ EXPLAIN (ANALYZE, WAL, TIMING OFF, BUFFERS OFF, SUMMARY ON, FORMAT JSON) SELECT count(*) FROM (SELECT t."id" FROM ONLY "public"."users" AS t WHERE (t."id") >= (CAST($1::text AS bigint)) AND (t."id") <= (CAST($2::text AS bigint)) AND EXISTS (SELECT 1 FROM (SELECT t."id" AS "id") AS chunk,
 LATERAL (SELECT 1 AS n) AS s -- one
  WHERE (s.n > 0
 )) ORDER BY t."id" FOR NO KEY UPDATE OF t) AS locked

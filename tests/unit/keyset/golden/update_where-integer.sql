@@ -21,7 +21,7 @@
 -- ['99']
 
 -- lock and count from the start
-/* pgbackfill job=users-email */ SELECT count(*) FROM (SELECT t."id" FROM ONLY "public"."users" AS t WHERE (t."id") <= (CAST($1::text AS bigint)) AND CASE WHEN (n < 5 -- small
+/* pgbackfill job=users-email */ EXPLAIN (ANALYZE, WAL, TIMING OFF, BUFFERS OFF, SUMMARY ON, FORMAT JSON) SELECT count(*) FROM (SELECT t."id" FROM ONLY "public"."users" AS t WHERE (t."id") <= (CAST($1::text AS bigint)) AND CASE WHEN (n < 5 -- small
 ) THEN true ELSE false END ORDER BY t."id" FOR NO KEY UPDATE OF t) AS locked
 -- ['99']
 
@@ -49,7 +49,7 @@
 -- ['7', '99']
 
 -- lock and count after the cursor
-/* pgbackfill job=users-email */ SELECT count(*) FROM (SELECT t."id" FROM ONLY "public"."users" AS t WHERE (t."id") > (CAST($1::text AS bigint)) AND (t."id") <= (CAST($2::text AS bigint)) AND CASE WHEN (n < 5 -- small
+/* pgbackfill job=users-email */ EXPLAIN (ANALYZE, WAL, TIMING OFF, BUFFERS OFF, SUMMARY ON, FORMAT JSON) SELECT count(*) FROM (SELECT t."id" FROM ONLY "public"."users" AS t WHERE (t."id") > (CAST($1::text AS bigint)) AND (t."id") <= (CAST($2::text AS bigint)) AND CASE WHEN (n < 5 -- small
 ) THEN true ELSE false END ORDER BY t."id" FOR NO KEY UPDATE OF t) AS locked
 -- ['7', '99']
 
@@ -77,7 +77,7 @@
 -- ['7', '99']
 
 -- lock and count from a bound
-/* pgbackfill job=users-email */ SELECT count(*) FROM (SELECT t."id" FROM ONLY "public"."users" AS t WHERE (t."id") >= (CAST($1::text AS bigint)) AND (t."id") <= (CAST($2::text AS bigint)) AND CASE WHEN (n < 5 -- small
+/* pgbackfill job=users-email */ EXPLAIN (ANALYZE, WAL, TIMING OFF, BUFFERS OFF, SUMMARY ON, FORMAT JSON) SELECT count(*) FROM (SELECT t."id" FROM ONLY "public"."users" AS t WHERE (t."id") >= (CAST($1::text AS bigint)) AND (t."id") <= (CAST($2::text AS bigint)) AND CASE WHEN (n < 5 -- small
 ) THEN true ELSE false END ORDER BY t."id" FOR NO KEY UPDATE OF t) AS locked
 -- ['7', '99']
 
@@ -105,7 +105,7 @@
 -- ['7', '99']
 
 -- lock and count from a prefix
-/* pgbackfill job=users-email */ SELECT count(*) FROM (SELECT t."id" FROM ONLY "public"."users" AS t WHERE (t."id") >= (CAST($1::text AS bigint)) AND (t."id") <= (CAST($2::text AS bigint)) AND CASE WHEN (n < 5 -- small
+/* pgbackfill job=users-email */ EXPLAIN (ANALYZE, WAL, TIMING OFF, BUFFERS OFF, SUMMARY ON, FORMAT JSON) SELECT count(*) FROM (SELECT t."id" FROM ONLY "public"."users" AS t WHERE (t."id") >= (CAST($1::text AS bigint)) AND (t."id") <= (CAST($2::text AS bigint)) AND CASE WHEN (n < 5 -- small
 ) THEN true ELSE false END ORDER BY t."id" FOR NO KEY UPDATE OF t) AS locked
 -- ['7', '99']
 

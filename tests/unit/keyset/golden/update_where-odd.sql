@@ -21,7 +21,7 @@
 -- ['z', '\\']
 
 -- lock and count from the start
-/* pgbackfill job=users-email */ SELECT count(*) FROM (SELECT t."Key ""1"".x", t."schlüssel $1" FROM ONLY "public"."users" AS t WHERE (t."Key ""1"".x", t."schlüssel $1") <= (CAST($1::text AS character(3)), CAST($2::text AS "My Schema"."Enum")) AND CASE WHEN (n < 5 -- small
+/* pgbackfill job=users-email */ EXPLAIN (ANALYZE, WAL, TIMING OFF, BUFFERS OFF, SUMMARY ON, FORMAT JSON) SELECT count(*) FROM (SELECT t."Key ""1"".x", t."schlüssel $1" FROM ONLY "public"."users" AS t WHERE (t."Key ""1"".x", t."schlüssel $1") <= (CAST($1::text AS character(3)), CAST($2::text AS "My Schema"."Enum")) AND CASE WHEN (n < 5 -- small
 ) THEN true ELSE false END ORDER BY t."Key ""1"".x", t."schlüssel $1" FOR NO KEY UPDATE OF t) AS locked
 -- ['z', '\\']
 
@@ -49,7 +49,7 @@
 -- ["a'b", '{%s}', 'z', '\\']
 
 -- lock and count after the cursor
-/* pgbackfill job=users-email */ SELECT count(*) FROM (SELECT t."Key ""1"".x", t."schlüssel $1" FROM ONLY "public"."users" AS t WHERE (t."Key ""1"".x", t."schlüssel $1") > (CAST($1::text AS character(3)), CAST($2::text AS "My Schema"."Enum")) AND (t."Key ""1"".x", t."schlüssel $1") <= (CAST($3::text AS character(3)), CAST($4::text AS "My Schema"."Enum")) AND CASE WHEN (n < 5 -- small
+/* pgbackfill job=users-email */ EXPLAIN (ANALYZE, WAL, TIMING OFF, BUFFERS OFF, SUMMARY ON, FORMAT JSON) SELECT count(*) FROM (SELECT t."Key ""1"".x", t."schlüssel $1" FROM ONLY "public"."users" AS t WHERE (t."Key ""1"".x", t."schlüssel $1") > (CAST($1::text AS character(3)), CAST($2::text AS "My Schema"."Enum")) AND (t."Key ""1"".x", t."schlüssel $1") <= (CAST($3::text AS character(3)), CAST($4::text AS "My Schema"."Enum")) AND CASE WHEN (n < 5 -- small
 ) THEN true ELSE false END ORDER BY t."Key ""1"".x", t."schlüssel $1" FOR NO KEY UPDATE OF t) AS locked
 -- ["a'b", '{%s}', 'z', '\\']
 
@@ -77,7 +77,7 @@
 -- ["a'b", '{%s}', 'z', '\\']
 
 -- lock and count from a bound
-/* pgbackfill job=users-email */ SELECT count(*) FROM (SELECT t."Key ""1"".x", t."schlüssel $1" FROM ONLY "public"."users" AS t WHERE (t."Key ""1"".x", t."schlüssel $1") >= (CAST($1::text AS character(3)), CAST($2::text AS "My Schema"."Enum")) AND (t."Key ""1"".x", t."schlüssel $1") <= (CAST($3::text AS character(3)), CAST($4::text AS "My Schema"."Enum")) AND CASE WHEN (n < 5 -- small
+/* pgbackfill job=users-email */ EXPLAIN (ANALYZE, WAL, TIMING OFF, BUFFERS OFF, SUMMARY ON, FORMAT JSON) SELECT count(*) FROM (SELECT t."Key ""1"".x", t."schlüssel $1" FROM ONLY "public"."users" AS t WHERE (t."Key ""1"".x", t."schlüssel $1") >= (CAST($1::text AS character(3)), CAST($2::text AS "My Schema"."Enum")) AND (t."Key ""1"".x", t."schlüssel $1") <= (CAST($3::text AS character(3)), CAST($4::text AS "My Schema"."Enum")) AND CASE WHEN (n < 5 -- small
 ) THEN true ELSE false END ORDER BY t."Key ""1"".x", t."schlüssel $1" FOR NO KEY UPDATE OF t) AS locked
 -- ["a'b", '{%s}', 'z', '\\']
 
@@ -105,7 +105,7 @@
 -- ["a'b", 'z', '\\']
 
 -- lock and count from a prefix
-/* pgbackfill job=users-email */ SELECT count(*) FROM (SELECT t."Key ""1"".x", t."schlüssel $1" FROM ONLY "public"."users" AS t WHERE (t."Key ""1"".x") >= (CAST($1::text AS character(3))) AND (t."Key ""1"".x", t."schlüssel $1") <= (CAST($2::text AS character(3)), CAST($3::text AS "My Schema"."Enum")) AND CASE WHEN (n < 5 -- small
+/* pgbackfill job=users-email */ EXPLAIN (ANALYZE, WAL, TIMING OFF, BUFFERS OFF, SUMMARY ON, FORMAT JSON) SELECT count(*) FROM (SELECT t."Key ""1"".x", t."schlüssel $1" FROM ONLY "public"."users" AS t WHERE (t."Key ""1"".x") >= (CAST($1::text AS character(3))) AND (t."Key ""1"".x", t."schlüssel $1") <= (CAST($2::text AS character(3)), CAST($3::text AS "My Schema"."Enum")) AND CASE WHEN (n < 5 -- small
 ) THEN true ELSE false END ORDER BY t."Key ""1"".x", t."schlüssel $1" FOR NO KEY UPDATE OF t) AS locked
 -- ["a'b", 'z', '\\']
 
