@@ -28,6 +28,8 @@ SETTINGS = {
     # Every run starts behind a checkpoint, so each would begin with full-page images and end without: WAL a row would
     # depend on how far a contender came. Off, it is the same for all, as in the middle of a checkpoint's cycle.
     "full_page_writes": "off",
+    # Whoever happens to write when it comes to the foreground's table would answer for what it writes.
+    "autovacuum": "off",
     "fsync": "on",
     "jit": "off",
     "log_min_messages": "fatal",
