@@ -139,6 +139,24 @@ async def test_a_sample_of_every_form_and_operation(database: Any) -> None:
 
 
 @pytest.mark.newest
+async def test_a_copy_is_sampled_and_a_handler_is_not_called(database: Any) -> None:
+    field = await Field.open(database, *TABLE, "CREATE TABLE u (LIKE t INCLUDING ALL)")
+    copy = await planned(field, sample=True, table_name="t", operation="copy", set_clause=None, target_table="u")
+    assert copy["projection"]["rows_changed"] == ROWS
+    assert await field.value("SELECT count(*) FROM u") == 0
+    job = {
+        "name": "h",
+        "table_name": "t",
+        "operation": "handler",
+        "handler": "x",
+        "set_clause": None,
+        "where_clause": "n = 0",
+    }
+    handler = await planned(field, sample=True, **job)
+    assert (handler["rows_matching"], handler["sample"], handler["projection"]) == (ROWS, None, None)
+    assert "A handler's calls are not sampled" in text(sections(handler))
+
+
 async def test_a_walk_of_a_few_keys_counts_only_them(database: Any) -> None:
     field = await Field.open(database, *TABLE)
     found = await planned(field, sample=True, **JOB, from_key=["101"], to_key=["200"])

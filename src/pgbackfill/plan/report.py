@@ -31,7 +31,7 @@ from .sampling import PLACES, Sampler
 from .subject import Subject
 from .walk import Walk, walks
 
-SQL_OPERATIONS = frozenset({"update", "delete", "statement"})
+SQL_OPERATIONS = frozenset({"update", "delete", "statement", "copy"})
 """Jobs whose chunks are one SQL statement, which can be planned and sampled."""
 
 

@@ -72,7 +72,11 @@ def _projection(plan: dict[str, Any]) -> Section:
         facts += [("rows", f"{plan['rows']:,} looked at" if plan["rows"] is not None else UNKNOWN)]
         if plan["rows_matching"] is not None:
             facts += [("rows that match", f"{plan['rows_matching']:,} by the planner's statistics")]
-        notes.append("Duration and WAL are known from a sample: --sample runs a few chunks and rolls them back.")
+        notes.append(
+            "A handler's calls are not sampled: they may have effects that no rollback undoes."
+            if plan["job"]["operation"] == "handler"
+            else "Duration and WAL are known from a sample: --sample runs a few chunks and rolls them back."
+        )
     if plan["disk"] is not None:
         disk = plan["disk"]
         facts.append(("disk", f"up to {_bytes(disk['high_bytes'])} until vacuum makes room; WAL that slots or a failing"
