@@ -146,7 +146,7 @@ async def measure(where: Target, args: argparse.Namespace) -> None:
     try:
         server = await facts.server(connection)
         await create_base(connection, CASE, args.rows, args.filler_bytes)
-        contestants = {PLAIN: plain(connection, CASE, args.rows)} | {
+        contestants = {PLAIN: plain(connection, where.dsn, CASE, args.rows)} | {
             name: _lanes(connection, where.dsn, args.rows, daemons=daemons, lanes=args.lanes, shares=shares[name])
             for name, daemons in ((ONE_DAEMON, 1), (DAEMONS, args.lanes))
         }

@@ -136,7 +136,7 @@ async def measure(where: Target, args: argparse.Namespace) -> None:
             await create_base(connection, case, rows, args.filler_bytes)
             runs: list[JobRun] = []
             contestants = {
-                PLAIN: plain(connection, case, rows),
+                PLAIN: plain(connection, where.dsn, case, rows),
                 DAEMON: daemon(connection, where.dsn, case, rows, runs.append),
             }
             results.append(Result(await interleave(rows, args.pairs, contestants, progress=progress), runs))

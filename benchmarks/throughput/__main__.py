@@ -113,7 +113,7 @@ async def _case(connection: asyncpg.Connection, where: Target, name: str, args: 
     await create_base(connection, case, rows, args.filler_bytes)
     runs: list[JobRun] = []
     contestants = {
-        PLAIN: plain(connection, case, rows),
+        PLAIN: plain(connection, where.dsn, case, rows),
         DAEMON: daemon(connection, where.dsn, case, rows, runs.append),
     }
     others: list[str] = []

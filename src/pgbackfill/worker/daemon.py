@@ -85,8 +85,10 @@ async def run(settings: Settings, *, drain: bool, serve: Serve | None = None, re
             await background.start(os_signals.receive, context, lambda: _reload(context, reload))
             if serve is not None:
                 await background.start(serve, Plane(context, link("http")), settings)
-            background.start_soon(heartbeat.Heart(context, link("canary")).run)
-            background.start_soon(Monitor(context, link("monitor")).run)
+            # A job begins with what is known, and does not compete with the first look at it.
+            async with anyio.create_task_group() as first:
+                first.start_soon(background.start, heartbeat.Heart(context, link("canary")).run)
+                first.start_soon(background.start, Monitor(context, link("monitor")).run)
             background.start_soon(Watch(context, link("signals"), probe_link).run)
             background.start_soon(show_progress, context)
             webhook = Webhook(context, link("notifications"))

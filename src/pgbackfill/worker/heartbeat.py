@@ -17,6 +17,8 @@ from typing import Any
 import anyio
 import asyncpg
 import structlog
+from anyio import TASK_STATUS_IGNORED
+from anyio.abc import TaskStatus
 
 from pgbackfill import __version__
 from pgbackfill.control.signals import Level
@@ -76,15 +78,17 @@ class Heart:
         self._warm = 0
         self._pruned = -inf
 
-    async def run(self) -> None:
-        """Until cancelled. A beat that fails is followed by the next one."""
+    async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
+        """Until cancelled; started after one beat. One that fails is followed by the next."""
+        took = await self._beat()
+        task_status.started()
         while True:
-            began = self._context.now()
-            await self._beat()
-            took = self._context.now() - began
             await anyio.sleep(max(0.0, self._context.settings.heartbeat_s - took))
+            took = await self._beat()
 
-    async def _beat(self) -> None:
+    async def _beat(self) -> float:
+        """The seconds that it took."""
+        began = self._context.now()
         await self._canary("canary_write", self._write)
         await self._canary("canary_read", self._read)
         try:
@@ -96,6 +100,7 @@ class Heart:
             if not (lost(error) or isinstance(error, asyncpg.PostgresError)):
                 raise
             log.debug("house-keeping failed", error=str(error))
+        return self._context.now() - began
 
     async def _canary(self, name: str, sing: Callable[[Connection], Awaitable[None]]) -> None:
         """Measures one query. What fails is unknown; what takes too long is at least as slow as that."""

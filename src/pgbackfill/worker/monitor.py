@@ -6,6 +6,8 @@ from math import inf
 
 import asyncpg
 import structlog
+from anyio import TASK_STATUS_IGNORED
+from anyio.abc import TaskStatus
 
 from pgbackfill.control.signals import Level, SignalStatus
 from pgbackfill.database.link import Link, lost
@@ -25,22 +27,27 @@ class Monitor:
         self._failing = False
         self._shown: tuple[set[str], set[str]] = (set(), set())
 
-    async def run(self) -> None:
-        """Until cancelled. A poll that fails leaves every signal to grow old, and old is unknown."""
+    async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
+        """Until cancelled; started after one poll. One that fails leaves every signal to grow old, and old is unknown."""
+        await self._look()
+        task_status.started()
         while True:
-            try:
-                await self._primary.poll()
-                if self._failing:
-                    log.info("signals readable again")
-                self._failing = False
-            except Exception as error:
-                if not (lost(error) or isinstance(error, asyncpg.PostgresError)):
-                    raise
-                if not self._failing:
-                    log.warning("signals unreadable", error=str(error))
-                self._failing = True
-            self._show()
             await self._context.bell.wait(POLL_S)
+            await self._look()
+
+    async def _look(self) -> None:
+        try:
+            await self._primary.poll()
+            if self._failing:
+                log.info("signals readable again")
+            self._failing = False
+        except Exception as error:
+            if not (lost(error) or isinstance(error, asyncpg.PostgresError)):
+                raise
+            if not self._failing:
+                log.warning("signals unreadable", error=str(error))
+            self._failing = True
+        self._show()
 
     def _show(self) -> None:
         context = self._context
