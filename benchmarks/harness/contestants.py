@@ -50,8 +50,8 @@ def timed(work: Callable[[], Awaitable[object]]) -> Callable[[], Awaitable[float
 def plain(connection: asyncpg.Connection, dsn: str, case: Case, rows: int) -> Contestant:
     """One statement that changes the whole table, its commit included, in a session of its own.
 
-    The daemon's sessions are new, too. One that has made the copy has its pages of shared memory mapped already, which saves
-    it a fault for every four kilobytes: a third of a statement that hardly changes a row.
+    The daemon's sessions are new, too. One that has made the copy has its pages of shared memory mapped already, which
+    saves it a fault for every four kilobytes: a third of a statement that hardly changes a row.
     """
 
     async def work() -> float:

@@ -65,6 +65,8 @@ CASES = {
         Case("uuid", (("id", "uuid", "md5(g::text)::uuid"),), _LOWER, _LOWERED_ONCE),
         Case("text", (("id", "text", "'customer-' || md5(g::text)"),), _LOWER, _LOWERED_ONCE),
         Case("composite", (("tenant", "int", "g % 100"), ("id", "bigint", "g")), _LOWER, _LOWERED_ONCE),
+        # The lines of orders, as they came: a composite key in the order of the heap.
+        Case("composite-in-order", (("order_id", "bigint", "g / 4"), ("line", "int", "g % 4")), _LOWER, _LOWERED_ONCE),
         Case(
             "other-table",
             _BIGINT,

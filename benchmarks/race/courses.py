@@ -108,15 +108,16 @@ COURSES = {
         Course(
             "busy",
             "expensive expression, foreground at a quarter, then two thirds, then a quarter of the machine",
-            rows=400_000,
-            limit_s=12,
-            foreground=Foreground(COMPUTE, rate=0.25, of_machine=True, surge=Surge(4, 4, 0.42)),
+            # Long enough for each part to be worth adapting to: a foreground changes in minutes, not in seconds.
+            rows=1_000_000,
+            limit_s=30,
+            foreground=Foreground(COMPUTE, rate=0.25, of_machine=True, surge=Surge(10, 10, 0.42)),
             harm="latency",
             contenders=(NOBODY, *(name for name in GRID if not name.startswith("grid-50-")), DAEMON),
             set_clause=HASH,
             column="digest",
             filler_bytes=NARROW,
-            alone_s=12.0,
+            alone_s=30.0,
         ),
         Course(
             "locks",

@@ -33,6 +33,7 @@ SPEED_GOALS = {
     "uuid": Goal(0.85),
     "text": Goal(0.85),
     "composite": Goal(0.85),
+    "composite-in-order": Goal(0.85),
     "other-table": Goal(0.75),
     "sparse": Goal(round(1 / 1.5, 3)),
 }

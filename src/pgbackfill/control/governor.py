@@ -32,6 +32,7 @@ class Governor:
         self._fleet = Fleet(self._usage)
         self._signals: dict[str, Signal] = {}
         self._latencies: dict[str, Latency] = {}
+        self._alone = False
         self._latches = Latches()
         self._steering = Steering(self._usage)
         self._debt = Bucket()
@@ -59,6 +60,10 @@ class Governor:
         latency.observe(
             seconds, busy_share=self._steering.achieved(self._fleet.lanes_own, now), now=now, interval=interval
         )
+
+    def observe_others(self, present: bool) -> None:
+        """Note whether anybody but pgbackfill has just run a query; until told, somebody has."""
+        self._alone = not present
 
     def observe_wal(self, lsn: int, timeline: int | None, *, now: float) -> None:
         """Note where the primary's WAL stands; call it before `observe_replica` with the same `now`."""
@@ -117,7 +122,7 @@ class Governor:
                     )
                 )  # fmt: skip
         for latency in self._latencies.values():
-            limits = latency.limits(options) or Limits(0.0, 0.0)
+            limits = latency.limits(options, alone=self._alone) or Limits(0.0, 0.0)
             level = _latency_level(latency, limits, now)
             holds.append(
                 self._latches.update(
@@ -191,7 +196,7 @@ class Governor:
             for replica in self._fleet
         ]  # fmt: skip
         for latency in self._latencies.values():
-            bounds = latency.limits(self._options)
+            bounds = latency.limits(self._options, alone=self._alone)
             soft, hard = (bounds.soft, bounds.hard) if bounds else (None, None)
             level = _latency_level(latency, bounds, now)
             rows.append(SignalStatus(latency.name, latency.value_s, "s", soft, hard, latency.fresh.age(now), level))
@@ -212,7 +217,7 @@ class Governor:
         efforts = [1.0]
         key = Limits(options.latency_soft_ratio, options.latency_hard_ratio)
         for latency in self._latencies.values():
-            limits = latency.limits(options)
+            limits = latency.limits(options, alone=self._alone)
             level = _latency_level(latency, limits, now)
             if level is Level.UNKNOWN or limits is None:
                 efforts.append(UNKNOWN_SPEED / 2)

@@ -15,6 +15,10 @@ MEAN_OF_MIN = 5
 Not the median: with chunks half of the time every second query meets one, and a median would jump between the two.
 """
 
+HARD_SLACK = 5.0
+"""The hard limit is at least so many times the slack above the baseline, 10 ms by default: stalls of a disk or of a
+full processor reach 5 ms on any machine, and a hold for each would be a sawtooth."""
+
 IDLE_SHARE = 0.1
 """With less of the time spent in chunks than this, latency is the foreground's own."""
 
@@ -53,19 +57,19 @@ class Latency:
         elif busy_share < IDLE_SHARE:
             self.baseline_s += (1.0 - math.exp(-elapsed / BASELINE_UP_S)) * (self.value_s - self.baseline_s)
 
-    def limits(self, options: PacingOptions) -> Limits | None:
+    def limits(self, options: PacingOptions, *, alone: bool = False) -> Limits | None:
         """Soft and hard limit in seconds: a ratio to the baseline, and never less than the slack above it.
 
-        The slack grows with the ratios, so that the hard limit stays above the soft one on a fast server.
+        `alone`, with no query but our own, there is nobody to slow down for, and what the canary feels is ourselves:
+        the soft limit is the hard one, which a server in trouble still reaches.
         """
         if self.baseline_s is None:
             return None
         slack = options.latency_slack_ms / 1000
-        hard_slack = slack * options.latency_hard_ratio / options.latency_soft_ratio
-        return Limits(
-            max(self.baseline_s * options.latency_soft_ratio, self.baseline_s + slack),
-            max(self.baseline_s * options.latency_hard_ratio, self.baseline_s + hard_slack),
-        )
+        hard_slack = slack * max(HARD_SLACK, options.latency_hard_ratio / options.latency_soft_ratio)
+        hard = max(self.baseline_s * options.latency_hard_ratio, self.baseline_s + hard_slack)
+        soft = max(self.baseline_s * options.latency_soft_ratio, self.baseline_s + slack)
+        return Limits(hard if alone else soft, hard)
 
 
 CHUNK_SHARE_MIN = 0.2

@@ -59,7 +59,7 @@ class PacingOptions(BaseModel):
     )
     latency_hard_ratio: Ratio = Field(default=3, gt=1, le=1_000, description="canary latency over its baseline: hold")
     latency_slack_ms: Milliseconds = Field(
-        default=5, ge=0, le=60_000, description="less than this above the baseline is never a reason to slow down"
+        default=2, ge=0, le=60_000, description="less than this above the baseline is never a reason to slow down"
     )
     duty_max: Ratio = Field(default=1.0, gt=0, le=1, description="largest share of the time spent in chunks")
     max_wal_bytes_per_s: Bytes | None = Field(

@@ -129,6 +129,7 @@ class _Loop:
             if replica.values["connected"]
         ]
         canary = self._canary() if sampling.canary else None
+        others = float(self.primary.values["foreground_cores"]) > 0
         segments = self.archive.backlog_segments(lsn) if self.archive else None
 
         def deliver(now: float) -> None:
@@ -136,6 +137,7 @@ class _Loop:
             for name, replayed, state in replicas:
                 governor.observe_replica(name, replay_lsn=replayed, state=state, now=now, interval=sampling.interval_s)
             if canary is not None:
+                governor.observe_others(others)
                 governor.observe_latency("canary_read", canary, now=now, interval=sampling.interval_s)
             if segments is not None and self.archive:
                 limits = Limits(self.archive.model.soft_segments, self.archive.model.hard_segments)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
 from math import inf
@@ -36,6 +37,12 @@ log = structlog.get_logger()
 
 MISSED_BEATS = 5
 """A daemon that has missed this many beats is not counted any more."""
+
+QUIET_BEATS = 3
+"""With no query of others for so many beats, latency is ours alone."""
+
+CANARIES_PER_BEAT = 4
+"""A foreground that gets busier is noticed within a second or two: the value is a mean of several canaries."""
 
 TIMEOUT_S = 2.0
 """A canary that takes longer is given up, and counts as one that took so long."""
@@ -83,8 +90,18 @@ class Heart:
         took = await self._beat()
         task_status.started()
         while True:
-            await anyio.sleep(max(0.0, self._context.settings.heartbeat_s - took))
+            await self._sing_until(self._context.now() + self._context.settings.heartbeat_s - took)
             took = await self._beat()
+
+    async def _sing_until(self, beat: float) -> None:
+        """While chunks run, what they do to others is asked more often than once a beat."""
+        context, pause = self._context, self._context.settings.heartbeat_s / CANARIES_PER_BEAT
+        while context.now() + pause < beat:
+            await anyio.sleep(pause)
+            if context.lanes:
+                await self._canary("canary_write", self._write)
+                await self._canary("canary_read", self._read)
+        await anyio.sleep(max(0.0, beat - context.now()))
 
     async def _beat(self) -> float:
         """The seconds that it took."""
@@ -94,6 +111,7 @@ class Heart:
         try:
             async with self._link.use() as connection:
                 await self._divide(connection)
+                await self._look_around(connection)
                 await end_silent(connection, lease_s=self._context.settings.lease_s)
                 await self._prune(connection)
         except Exception as error:
@@ -110,9 +128,9 @@ class Heart:
                 if self._warm != self._link.generation:
                     await self._read(connection)
                     self._warm = self._link.generation
-                began = context.now()
+                began = time.perf_counter()  # the event loop's own clock may tick by the millisecond
                 await sing(connection)
-                seconds = context.now() - began
+                seconds = time.perf_counter() - began
         except TimeoutError:
             seconds = TIMEOUT_S
         except Exception as error:
@@ -144,6 +162,10 @@ class Heart:
         others = await connection.fetchval(load("workers")["lanes_of_others"], context.worker_id, alive_s)
         context.lanes_of_others = others
         context.divide()
+
+    async def _look_around(self, connection: Connection) -> None:
+        within_s = QUIET_BEATS * self._context.settings.heartbeat_s
+        self._context.governor.observe_others(await connection.fetchval(load("workers")["others_query"], within_s))
 
     async def _prune(self, connection: Connection) -> None:
         """The house-keeping that any daemon does now and then: at every beat until nothing old is left."""

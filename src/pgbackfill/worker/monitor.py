@@ -28,7 +28,7 @@ class Monitor:
         self._shown: tuple[set[str], set[str]] = (set(), set())
 
     async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
-        """Until cancelled; started after one poll. One that fails leaves every signal to grow old, and old is unknown."""
+        """Until cancelled; started after one poll. One that fails leaves signals to grow old, and old is unknown."""
         await self._look()
         task_status.started()
         while True:

@@ -76,8 +76,10 @@ def test_latency_has_limits_above_its_own_baseline() -> None:
         latency.observe(0.001, busy_share=0.0, now=tick * 0.1, interval=0.1)
     limits = latency.limits(OPTIONS)
     assert limits is not None
-    assert limits.soft == pytest.approx(0.006), "the slack of 5 ms, not the ratio, on a fast server"
-    assert limits.hard == pytest.approx(0.011)
+    assert limits.soft == pytest.approx(0.003), "the slack of 2 ms, not the ratio, on a fast server"
+    assert limits.hard == pytest.approx(0.011), "five times the slack: one stall is no reason to hold"
+    alone = latency.limits(OPTIONS, alone=True)
+    assert alone == Limits(limits.hard, limits.hard), "nobody to slow down for; a server in trouble still holds"
     slow = Latency("canary_read", now=0.0)
     slow.observe(0.1, busy_share=0.0, now=0.1, interval=0.1)
     limits = slow.limits(OPTIONS)
@@ -118,12 +120,33 @@ def test_latency_shrinks_the_chunks_of_a_running_job() -> None:
     governor, now = Governor(OPTIONS), 0.0
     for tick in range(35):
         now = tick * 0.1
-        governor.observe_latency("canary_read", 0.001 if tick < 20 else 0.008, now=now, interval=0.1)
+        governor.observe_latency("canary_read", 0.001 if tick < 20 else 0.006, now=now, interval=0.1)
         if tick >= 20:
             governor.spent(1000, 0.1, OPTIONS, now=now)
         governor.caps(OPTIONS, now=now)
     assert governor.caps(OPTIONS, now=now).time_ratio < 0.5
     assert governor.speed(OPTIONS, now=now) == 1.0
+
+
+def test_latency_that_nobody_else_feels_slows_nothing_down_but_still_holds() -> None:
+    governor, now = Governor(OPTIONS), 0.0
+    governor.observe_others(False)
+    for tick in range(35):
+        now = tick * 0.1
+        governor.observe_latency("canary_read", 0.001 if tick < 20 else 0.009, now=now, interval=0.1)
+        governor.spent(1000, 0.1, OPTIONS, now=now)
+        governor.caps(OPTIONS, now=now)
+    assert governor.caps(OPTIONS, now=now).time_ratio > 0.95, "but for the moment in which it looked like rising on"
+    assert governor.hold(OPTIONS, now=now) is None
+    for _ in range(10):
+        now += 0.1
+        governor.observe_latency("canary_read", 0.02, now=now, interval=0.1)
+    held = governor.hold(OPTIONS, now=now)
+    assert held is not None
+    assert held.reason.startswith("canary_read ")
+    governor.observe_others(True)
+    limits = {row.name: (row.soft, row.hard) for row in governor.signals(now)}["canary_read"]
+    assert limits == (pytest.approx(0.003, abs=0.001), pytest.approx(0.011, abs=0.001))
 
 
 def test_a_soft_signal_lowers_the_speed_of_a_running_job() -> None:
