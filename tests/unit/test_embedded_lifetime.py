@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 START = """
-import sys
+import signal, sys
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored, and that is inherited
 from pgbackfill.embedded import Binaries, Server
 server = Server.create(Binaries.find(18), {"fsync": "off"})
 """
