@@ -36,7 +36,7 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
         ('queue_target_s',       'number',  's',     0,    true,  3600,             NULL, '0.2'),
         ('latency_soft_ratio',   'number',  'ratio', 1,    true,  1000,             NULL, '1.5'),
         ('latency_hard_ratio',   'number',  'ratio', 1,    true,  1000,             NULL, '3'),
-        ('latency_slack_ms',     'integer', 'ms',    0,    false, 60000,            NULL, '5'),
+        ('latency_slack_ms',     'integer', 'ms',    0,    false, 60000,            NULL, '2'),
         ('duty_max',             'number',  'ratio', 0,    true,  1,                NULL, '1.0'),
         ('max_wal_bytes_per_s',  'integer', 'bytes', 1,    false, 1125899906842624, NULL, 'null'),
         ('max_rows_per_s',       'integer', 'rows',  1,    false, 1125899906842624, NULL, 'null'),
