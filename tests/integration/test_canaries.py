@@ -20,6 +20,7 @@ async def test_both_canaries_are_measured_from_the_start_against_their_own_basel
             # The slack: 2 ms above a baseline of a fraction of one are no reason to slow down, 10 ms none to hold.
             assert canary.soft >= 0.002
             assert canary.hard >= 0.010
+            assert canary.hard >= canary.soft, "the same while nobody else queries"
         connection = await database.connect()
         first = await connection.fetchval("SELECT heartbeat_at FROM pgbackfill.workers")
         await until(
@@ -93,6 +94,21 @@ async def test_latency_slows_down_only_while_somebody_else_queries(own_pair: Any
         await until(busy, "a soft limit of its own while others query")
         await until(lambda: (found := limits()) and found[0] == found[1], "none once they are quiet, connected or not")
         await until(busy, "and again")
+
+
+async def test_canaries_sing_more_often_while_chunks_run(database: Any, monkeypatch: Any) -> None:
+    async with watching(database.dsn) as daemon:
+        await daemon.known("canary_read")
+        governor, sung, beats = daemon.context.governor, [], []
+        observe, look = governor.observe_latency, governor.observe_others
+        monkeypatch.setattr(
+            governor, "observe_latency", lambda name, *a, **kw: (sung.append(name), observe(name, *a, **kw))
+        )
+        monkeypatch.setattr(governor, "observe_others", lambda present: (beats.append(present), look(present)))
+        await until(lambda: len(beats) >= 3, "some beats without a lane")
+        assert len(sung) <= 2 * (len(beats) + 1), "one write and one read a beat"
+        monkeypatch.setitem(daemon.context.lanes, 1, object())
+        await until(lambda: len(sung) > 2 * (len(beats) + 1) + 6, "more than that")
 
 
 async def test_a_session_that_the_login_may_not_see_is_somebody(own_pair: Any) -> None:

@@ -1,4 +1,4 @@
-"""The daemon's row in `pgbackfill.workers`: one committed write and one read, about once a second.
+"""The daemon's row in `pgbackfill.workers`: a committed write and a read a second, more while chunks run.
 
 It says that the daemon lives, replicas show by it how far they are, and how long it takes is what a foreground query
 feels (the canaries). It beats while jobs are held, and from the start: a baseline has to exist before the first chunk.
