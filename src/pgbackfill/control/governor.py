@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pgbackfill.control.bucket import Bucket
-from pgbackfill.control.fleet import UNKNOWN_SPEED, Fleet
+from pgbackfill.control.fleet import Fleet
 from pgbackfill.control.holds import Hold
 from pgbackfill.control.latches import Latches
-from pgbackfill.control.latency import Latency, chunk_share, speed_share
+from pgbackfill.control.latency import Latency, chunk_share
 from pgbackfill.control.options import PacingOptions
 from pgbackfill.control.replica import ReplicaStatus
-from pgbackfill.control.signals import Level, Limits, Reading, Signal, SignalStatus
+from pgbackfill.control.signals import Limits, Reading, Signal, SignalStatus
 from pgbackfill.control.sizer import Caps
-from pgbackfill.control.steering import Steering
+from pgbackfill.control.speeds import Speeds
 from pgbackfill.control.usage import Usage
 
 CHUNK_QUEUE_SHARE = 0.5
@@ -32,9 +32,8 @@ class Governor:
         self._fleet = Fleet(self._usage)
         self._signals: dict[str, Signal] = {}
         self._latencies: dict[str, Latency] = {}
-        self._alone = False
         self._latches = Latches()
-        self._steering = Steering(self._usage)
+        self._speeds = Speeds(self._usage, self._fleet, self._signals, self._latencies)
         self._debt = Bucket()
 
     def update(self, options: PacingOptions) -> None:
@@ -43,10 +42,12 @@ class Governor:
 
     def set_lanes(self, total: int, own: int) -> None:
         """Live lanes of all daemons of this database, and of this one: the capacity is divided by them."""
+        self._speeds.renew()
         self._fleet.set_lanes(total, own)
 
     def observe(self, reading: Reading, limits: Limits | None, *, now: float) -> None:
         """Take in one poll of a signal. A reading without a value makes the signal unknown."""
+        self._speeds.renew()
         signal = self._signals.get(reading.name)
         if signal is None:
             signal = self._signals[reading.name] = Signal(reading.name, now=now)
@@ -54,16 +55,16 @@ class Governor:
 
     def observe_latency(self, name: str, seconds: float | None, *, now: float, interval: float = 1.0) -> None:
         """Take in one canary query's latency in seconds; its limits are ratios to its own baseline."""
+        self._speeds.renew()
         latency = self._latencies.get(name)
         if latency is None:
             latency = self._latencies[name] = Latency(name, now=now)
-        latency.observe(
-            seconds, busy_share=self._steering.achieved(self._fleet.lanes_own, now), now=now, interval=interval
-        )
+        latency.observe(seconds, busy_share=self._speeds.achieved(now=now), now=now, interval=interval)
 
     def observe_others(self, present: bool) -> None:
         """Note whether anybody but pgbackfill has just run a query; until told, somebody has."""
-        self._alone = not present
+        self._speeds.renew()
+        self._speeds.alone = not present
 
     def observe_wal(self, lsn: int, timeline: int | None, *, now: float) -> None:
         """Note where the primary's WAL stands; call it before `observe_replica` with the same `now`."""
@@ -83,6 +84,7 @@ class Governor:
 
         `lag_s` is a lag measured by other means; `interval` how often this is promised to be called, in seconds.
         """
+        self._speeds.renew()
         self._fleet.observe_replica(
             name, replay_lsn=replay_lsn, state=state, lag_s=lag_s, interval=interval, options=self._options, now=now
         )
@@ -93,10 +95,12 @@ class Governor:
         Call it when the list of names is known, not with what each poll found. Those not named are dropped until
         they are seen again.
         """
+        self._speeds.renew()
         self._fleet.expect(names, now=now)
 
     def forget(self, name: str) -> None:
         """Drop a signal or a replica that somebody took away on purpose."""
+        self._speeds.renew()
         self._signals.pop(name, None)
         self._latencies.pop(name, None)
         self._fleet.forget(name)
@@ -105,6 +109,7 @@ class Governor:
         self, wal_bytes: int, seconds: float, options: PacingOptions, *, now: float, throttle: float = 1.0
     ) -> None:
         """Note a chunk that has just ended, whatever its outcome, of a job throttled to part of its pace."""
+        self._speeds.renew()
         self._usage.add(wal_bytes, since=now - seconds, now=now, throttle=throttle)
         self._debt.spend(wal_bytes, self.pace(options, now=now), since=now - seconds, now=now)
 
@@ -122,8 +127,8 @@ class Governor:
                     )
                 )  # fmt: skip
         for latency in self._latencies.values():
-            limits = latency.limits(options, alone=self._alone) or Limits(0.0, 0.0)
-            level = _latency_level(latency, limits, now)
+            limits = latency.limits(options, alone=self._speeds.alone) or Limits(0.0, 0.0)
+            level = latency.level(limits, now)
             holds.append(
                 self._latches.update(
                     latency.name, latency.name, "", level, latency.fresh, latency.value_s, "s", limits,
@@ -162,19 +167,7 @@ class Governor:
 
     def speed(self, options: PacingOptions, *, now: float) -> float:
         """The largest share of its time that a lane may spend in chunks, as the signals that are not queues have it."""
-        speeds = [1.0]
-        for signal in self._signals.values():
-            if (limits := signal.limits) is not None:
-                speed = self._steer(signal.name, signal.level(now), signal.reading.value, limits, limits, now)
-                speeds.append(max(speed, limits.slowest))
-        lag = Limits(options.lag_soft_s, options.lag_hard_s)
-        for replica in self._fleet:
-            level = self._fleet.level(replica, lag, now)
-            if level is Level.UNKNOWN:
-                speeds.append(UNKNOWN_SPEED)
-            elif replica.backlog_bytes is None or not self._usage.wal_seen:
-                speeds.append(self._steer(f"replica_lag/{replica.name}", level, replica.lag_s, lag, lag, now))
-        return min([*speeds, speed_share(self._effort(options, now))])
+        return self._speeds.now(options, now=now).speed
 
     def caps(self, options: PacingOptions, *, now: float) -> Caps:
         """Limits on the next chunk: latency shrinks its time, a slow path its WAL."""
@@ -183,7 +176,7 @@ class Governor:
         if pace is not None:
             share = CHUNK_QUEUE_SHARE * options.queue_target_s / self._fleet.lanes_own
             wal = max(CHUNK_WAL_MIN_BYTES, pace * share)
-        return Caps(time_ratio=chunk_share(self._effort(options, now)), wal_bytes=wal)
+        return Caps(time_ratio=chunk_share(self._speeds.now(options, now=now).effort), wal_bytes=wal)
 
     def signals(self, now: float) -> list[SignalStatus]:
         """Every signal for display, replicas among them, under the daemon's own limits."""
@@ -196,9 +189,9 @@ class Governor:
             for replica in self._fleet
         ]  # fmt: skip
         for latency in self._latencies.values():
-            bounds = latency.limits(self._options, alone=self._alone)
+            bounds = latency.limits(self._options, alone=self._speeds.alone)
             soft, hard = (bounds.soft, bounds.hard) if bounds else (None, None)
-            level = _latency_level(latency, bounds, now)
+            level = latency.level(bounds, now)
             rows.append(SignalStatus(latency.name, latency.value_s, "s", soft, hard, latency.fresh.age(now), level))
         for name, signal in self._signals.items():
             soft, hard = (signal.limits.soft, signal.limits.hard) if signal.limits else (None, None)
@@ -211,35 +204,3 @@ class Governor:
     def replicas(self, now: float) -> list[ReplicaStatus]:
         """Every replica for display; what is stale is None."""
         return self._fleet.status(now)
-
-    def _effort(self, options: PacingOptions, now: float) -> float:
-        """What latency leaves: 1 is full chunks at full speed, 0.5 the smallest chunks, 0 a standstill."""
-        efforts = [1.0]
-        key = Limits(options.latency_soft_ratio, options.latency_hard_ratio)
-        for latency in self._latencies.values():
-            limits = latency.limits(options, alone=self._alone)
-            level = _latency_level(latency, limits, now)
-            if level is Level.UNKNOWN or limits is None:
-                efforts.append(UNKNOWN_SPEED / 2)
-            else:
-                efforts.append(self._steer(latency.name, level, latency.value_s, limits, key, now, effort=True))
-        return min(efforts)
-
-    def _steer(
-        self,
-        name: str,
-        level: Level,
-        value: float | None,
-        limits: Limits,
-        key: Limits,
-        now: float,
-        effort: bool = False,
-    ) -> float:
-        lanes = self._fleet.lanes_own
-        return self._steering.speed(name, level, value, limits, key, lanes=lanes, effort=effort, now=now)
-
-
-def _latency_level(latency: Latency, limits: Limits | None, now: float) -> Level:
-    if latency.fresh.unknown_for(now) is not None or latency.value_s is None or limits is None:
-        return Level.UNKNOWN
-    return limits.level(latency.value_s)

@@ -6,7 +6,7 @@ import math
 from collections import deque
 
 from pgbackfill.control.options import PacingOptions
-from pgbackfill.control.signals import Freshness, Limits
+from pgbackfill.control.signals import Freshness, Level, Limits
 
 MEAN_S = 2.0
 MEAN_OF_MIN = 5
@@ -70,6 +70,12 @@ class Latency:
         hard = max(self.baseline_s * options.latency_hard_ratio, self.baseline_s + hard_slack)
         soft = max(self.baseline_s * options.latency_soft_ratio, self.baseline_s + slack)
         return Limits(hard if alone else soft, hard)
+
+    def level(self, limits: Limits | None, now: float) -> Level:
+        """Where the value stands; without a baseline, or too old, it is unknown."""
+        if self.fresh.unknown_for(now) is not None or self.value_s is None or limits is None:
+            return Level.UNKNOWN
+        return limits.level(self.value_s)
 
 
 CHUNK_SHARE_MIN = 0.2

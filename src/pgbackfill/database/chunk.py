@@ -189,10 +189,11 @@ class ChunkTransaction(Bracket):
         return await self._measured(self.change.change_joined, list(keys), rows=rows)
 
     async def _measured(self, build: Any, *arguments: Any, rows: int) -> ChangeReport:
-        unmeasured = build(*arguments, measured=False)
-        self.stage, self.last_sql = Stage.PLAN, unmeasured.sql
-        if await self._plans.check_change(unmeasured, rows) and self.form is Form.LOCKED_RANGE:
-            raise NotExactlyLocked
+        if self._plans.change_due(rows):
+            unmeasured = build(*arguments, measured=False)
+            self.stage, self.last_sql = Stage.PLAN, unmeasured.sql
+            if await self._plans.check_change(unmeasured, rows) and self.form is Form.LOCKED_RANGE:
+                raise NotExactlyLocked
         self.stage = Stage.CHANGE
         document = (await self._required(build(*arguments)))[0]
         return read_change(json.loads(document), returning=self.change.operation != "statement")

@@ -35,14 +35,16 @@ class PlanGuard:
             self._refuse(await self._key_problem(plan, ends), plan)
             self._checked[f"scan{ends}"] = rows
 
+    def change_due(self, rows: int) -> bool:
+        """Whether the plan of the change is to be looked at before a chunk of so many rows."""
+        return self._due("change", rows)
+
     async def check_change(self, statement: Statement, rows: int) -> bool:
         """Whether the walked table itself, being large, would be read from end to end.
 
         For a range that is a misjudgement, of two-sided ranges of composite keys above all. For keys that are given
         one by one it is the cheaper way: their number is known, so it is chosen only for a large share of the table.
         """
-        if not self._due("change", rows):
-            return False
         plan = await self._explain(statement)
         problem = await self._key_problem(plan, 1) if self._form is Form.RANGE else None
         self._refuse(problem or await self._scan_problem(others_scanned(plan)), plan)

@@ -1,17 +1,24 @@
 -- The only doors through which a chunk reaches pgbackfill's tables. They run with their owner's rights, so that the
 -- work login needs none on the tables; the claim's random token, of which only a hash is stored, says who may pass.
+-- The two that every chunk passes are in PL/pgSQL with generic plans: planned once a session, not in every chunk. A plan
+-- made while the tables are small must not be a scan of them when they no longer are.
 
 -- Locks the range row for the rest of the transaction. No row: the lease is lost.
 -- The job is read, not locked: a person's open transaction on it must not block a chunk.
 CREATE FUNCTION pgbackfill.begin_chunk(range_id bigint, epoch bigint, token bytea)
 RETURNS TABLE (cursor_key text[], chunk_no bigint, desired_state text)
-LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
 AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
     SELECT r.cursor_key, r.chunk_no, j.desired_state
       FROM pgbackfill.ranges r JOIN pgbackfill.jobs j ON j.id = r.job_id
      WHERE r.id = $1 AND r.epoch = $2 AND r.token_hash = sha256($3)
        AND r.status = 'open' AND j.status = 'running'
-       FOR UPDATE OF r
+       FOR UPDATE OF r;
+END
 $$;
 
 -- Stores how far the range has come and renews its lease. Returns the chunk's number; no row: the lease is lost.
@@ -21,8 +28,12 @@ CREATE FUNCTION pgbackfill.end_chunk(
     chunk_rows int, chunk_ms double precision, sleep_ms double precision, rows_per_second double precision,
     lease_s double precision, finished boolean, milestones_passed int DEFAULT 0)
 RETURNS SETOF bigint
-LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
 AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
     UPDATE pgbackfill.ranges r
        SET cursor_key = coalesce($4, r.cursor_key), chunk_no = r.chunk_no + 1,
            rows_scanned = r.rows_scanned + $5, rows_changed = r.rows_changed + $6, wal_bytes = r.wal_bytes + $7,
@@ -34,7 +45,8 @@ AS $$
            lease_until = CASE WHEN $13 THEN NULL ELSE clock_timestamp() + make_interval(secs => $12) END,
            token_hash = CASE WHEN $13 THEN NULL ELSE r.token_hash END
      WHERE r.id = $1 AND r.epoch = $2 AND r.token_hash = sha256($3) AND r.status = 'open'
- RETURNING r.chunk_no
+ RETURNING r.chunk_no;
+END
 $$;
 
 -- Sets one row aside and moves the cursor past it. Called in place of end_chunk, in a chunk of one row.
