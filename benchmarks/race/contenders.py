@@ -20,7 +20,8 @@ from .reaction import Look, look, slowdown
 from .stage import Stage
 
 CONFLICTS = (asyncpg.DeadlockDetectedError, asyncpg.LockNotAvailableError, asyncpg.SerializationError)
-POLL_S = 0.01
+POLL_S = 0.1
+"""How often a job's status is read: rarely, since nobody reads the table of a fixed setting beside it."""
 READY_TIMEOUT_S = 30.0
 JOB = "race"
 

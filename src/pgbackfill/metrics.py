@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import platform
 import re
+from collections.abc import Callable
 from typing import Final
 
 from prometheus_client import (
@@ -39,6 +40,8 @@ class Metrics:
     def __init__(self) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
+        self.refresh: Callable[[], None] = lambda: None
+        """Called by `render`: gauges of what changes ten times a second are set when somebody looks."""
         self._values: dict[str, set[str]] = {}
         self._holds: dict[str, set[str]] = {}
         self._held_reasons: set[str] = set()
@@ -187,6 +190,7 @@ class Metrics:
 
     def render(self) -> tuple[bytes, str]:
         """The exposition and its content type."""
+        self.refresh()
         return generate_latest(self.registry), CONTENT_TYPE_LATEST
 
     def _bounded(self, kind: str, value: str) -> str:

@@ -77,7 +77,9 @@ class Speeds:
 
     def _effort(self, options: PacingOptions, now: float) -> float:
         efforts = [1.0]
-        key = Limits(options.latency_soft_ratio, options.latency_hard_ratio)
+        # Alone, another variable: what the others needed says nothing once they are gone, and is remembered until then.
+        soft_ratio = options.latency_hard_ratio if self.alone else options.latency_soft_ratio
+        key = Limits(soft_ratio, options.latency_hard_ratio)
         for latency in self._latencies.values():
             limits = latency.limits(options, alone=self.alone)
             level = latency.level(limits, now)

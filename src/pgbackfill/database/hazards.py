@@ -15,6 +15,7 @@ from pgbackfill.keyset.explain import nodes
 from pgbackfill.keyset.names import quote_identifier
 
 from . import catalog
+from .catalog import Walk
 from .queries import load
 from .types import Connection
 
@@ -81,13 +82,15 @@ async def look(control: Connection, job: Job, options: PacingOptions) -> Seen:
         )
 
 
-async def judge(control: Connection, work: Connection, job: Job, seen: Seen) -> list[Hazard]:
-    """The second half: what a statement writes, and which columns are set."""
+async def judge(
+    control: Connection, work: Connection, job: Job, seen: Seen, *, walk: Walk | None = None
+) -> list[Hazard]:
+    """The second half: what a statement writes, and which columns are set. `walk` is how the first leaf is walked."""
     if seen.leaf is None:
         return seen.hazards
     if job.operation == "statement":
         return [*await _of_written(control, work, job, seen.leaf), *seen.hazards]
-    return [*seen.hazards, *await _of_columns(work, job, seen.leaf, seen)]
+    return [*seen.hazards, *await _of_columns(work, job, seen.leaf, seen, walk)]
 
 
 async def _of_written(control: Connection, work: Connection, job: Job, leaf: int) -> list[Hazard]:
@@ -125,11 +128,13 @@ async def _written(control: Connection, work: Connection, job: Job, leaf: int) -
     return written
 
 
-async def _of_columns(work: Connection, job: Job, leaf: int, seen: Seen) -> list[Hazard]:
+async def _of_columns(work: Connection, job: Job, leaf: int, seen: Seen, walk: Walk | None) -> list[Hazard]:
     """An update of an indexed column is never HOT, any other one is where its page has room; and foreign keys act only
     where their columns are set."""
     columns = {column for each in (*seen.indexes, *seen.keys) for column in each["columns"]}
-    changed = {column for column in columns if await _is_set(work, job, leaf, column)}
+    known = walk is not None and walk.relation == leaf
+    change = walk.change if walk and known else await catalog.describe_change(work, job, leaf)
+    changed = await _set(work, job, change.relation, sorted(columns)) if change is not None else set()
     found = [
         Hazard("indexed_column", f"{', '.join(hit)} in {index['index']}: no update is HOT, so every index is written")
         for index in seen.indexes
@@ -142,18 +147,22 @@ async def _of_columns(work: Connection, job: Job, leaf: int, seen: Seen) -> list
     return found + [Hazard("foreign_key", key["detail"]) for key in seen.keys if changed & set(key["columns"])]
 
 
-async def _is_set(work: Connection, job: Job, leaf: int, column: str) -> bool:
-    """Whether set_clause assigns the column: a second assignment to it is an error that only the parser can tell."""
-    change = await catalog.describe_change(work, job, leaf)
-    if change is None:
-        return False
-    items = f" FROM {change.relation} AS chunk, {job.from_clause}\n" if job.from_clause else ""
+async def _set(work: Connection, job: Job, relation: str, columns: Sequence[str]) -> set[str]:
+    """Those that set_clause assigns. As a rule it is none of them, which one question tells."""
+    if not columns or not await _any_set(work, job, relation, columns):
+        return set()
+    if len(columns) == 1:
+        return set(columns)
+    return {column for column in columns if await _any_set(work, job, relation, [column])}
+
+
+async def _any_set(work: Connection, job: Job, relation: str, columns: Sequence[str]) -> bool:
+    """Whether set_clause assigns one of them: a second assignment is an error that only the parser can tell."""
+    items = f" FROM {relation} AS chunk, {job.from_clause}\n" if job.from_clause else ""
+    again = ", ".join(f"{quote_identifier(column)} = DEFAULT" for column in columns)
     try:
         async with catalog.rolled_back(work, job):
-            await work.fetch(
-                f"EXPLAIN UPDATE ONLY {change.relation} AS t SET {job.set_clause}\n,"
-                f" {quote_identifier(column)} = DEFAULT{items}"
-            )
+            await work.fetch(f"EXPLAIN UPDATE ONLY {relation} AS t SET {job.set_clause}\n, {again}{items}")
     except asyncpg.PostgresError as error:
         if classify(error.sqlstate) in PASSING:
             raise

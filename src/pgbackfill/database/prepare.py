@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import count
+from typing import Any
 
 import asyncpg
 
@@ -18,6 +18,7 @@ from pgbackfill.keyset.statement import Change
 
 from . import catalog
 from .boundaries import sample
+from .catalog import Walk
 from .queries import load
 from .types import Connection
 
@@ -71,9 +72,9 @@ async def prepare(control: Connection, work: Connection, job: Job, *, parallelis
     return await store(control, job, await survey(work, job, parallelism=parallelism))
 
 
-async def survey(work: Connection, job: Job, *, parallelism: int) -> Ranges:
-    """The first half of `prepare`: reads the bounds."""
-    walks = [await _walk(work, job, relation) for relation in await catalog.leaves(work, job.relation)]
+async def survey(work: Connection, job: Job, *, parallelism: int, first: Walk | None = None) -> Ranges:
+    """The first half of `prepare`: reads the bounds. `first` is what was just found out about the first leaf."""
+    walks = [await _walk(work, job, relation, first) for relation in await catalog.leaves(work, job.relation)]
     ranges = share_out(parallelism, [walk.rows for walk in walks])
     cuts = []
     everything = max(1, sum(walk.rows for walk in walks))
@@ -88,18 +89,19 @@ async def survey(work: Connection, job: Job, *, parallelism: int) -> Ranges:
 
 async def store(control: Connection, job: Job, ranges: Ranges) -> int:
     """The second half: stores the ranges, all of them or, where another daemon was faster, none."""
-    async with control.transaction():
-        if await control.fetchval(load("jobs")["lock_unprepared"], job.id) is None:
-            return 0
-        ordinal = count()
-        for walk, (pieces, parts) in zip(ranges.walks, ranges.cuts, strict=True):
-            await _store(control, job, walk, pieces, parts, ordinal)
-        await control.execute(load("jobs")["set_prepared"], job.id)
-    return next(ordinal)
+    rows = [
+        row
+        for walk, (pieces, parts) in zip(ranges.walks, ranges.cuts, strict=True)
+        for row in _rows(walk, pieces, parts)
+    ]
+    document = json.dumps([row | {"ordinal": ordinal} for ordinal, row in enumerate(rows)])
+    stored: int = await control.fetchval(load("ranges")["store_ranges"], job.id, document)
+    return stored
 
 
-async def _walk(work: Connection, job: Job, relation: int) -> _Walk:
-    change = await catalog.describe_change(work, job, relation)
+async def _walk(work: Connection, job: Job, relation: int, first: Walk | None) -> _Walk:
+    known = first is not None and first.relation == relation
+    change = first.change if first and known else await catalog.describe_change(work, job, relation)
     if change is None or len(change.key) != len(job.key_columns):
         raise JobFailed(f"table {job.table_name} or its key was dropped before the job began; enqueue it again")
     lower = Lower(job.from_key, inclusive=True) if job.from_key else None
@@ -128,18 +130,17 @@ async def _pieces(
     return pieces, milestones(found, pieces)
 
 
-async def _store(
-    control: Connection, job: Job, walk: _Walk, pieces: list[Piece], parts: list[list[KeyText]], ordinal: Iterator[int]
-) -> None:
+def _rows(walk: _Walk, pieces: list[Piece], parts: list[list[KeyText]]) -> Iterator[dict[str, Any]]:
     """Each range begins after the last key of the one before, so a row that was not sampled is in one of them, too."""
     lower, inclusive = walk.lower.key if walk.lower else None, True
     bounds: list[tuple[KeyText | None, int]] = [(piece.upper, piece.rows) for piece in pieces]
-    for (upper, estimate), keys in zip(bounds or [(None, 0)], parts or [[]], strict=True):
-        range_id = await control.fetchval(
-            load("ranges")["insert_range"],
-            job.id, next(ordinal), walk.relation, lower, inclusive, upper, estimate, len(keys),
-        )  # fmt: skip
-        await control.executemany(
-            load("ranges")["insert_milestone"], [(range_id, place, key) for place, key in enumerate(keys)]
-        )
+    for (upper, rows), keys in zip(bounds or [(None, 0)], parts or [[]], strict=True):
+        yield {
+            "relation": walk.relation,
+            "lower_key": lower,
+            "lower_inclusive": inclusive,
+            "upper_key": upper,
+            "rows": rows,
+            "parts": keys,
+        }
         lower, inclusive = upper, False

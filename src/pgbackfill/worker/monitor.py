@@ -26,6 +26,7 @@ class Monitor:
         self._primary = Primary(context, link)
         self._failing = False
         self._shown: tuple[set[str], set[str]] = (set(), set())
+        context.metrics.refresh = self._show
 
     async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
         """Until cancelled; started after one poll. One that fails leaves signals to grow old, and old is unknown."""
@@ -47,7 +48,6 @@ class Monitor:
             if not self._failing:
                 log.warning("signals unreadable", error=str(error))
             self._failing = True
-        self._show()
 
     def _show(self) -> None:
         context = self._context

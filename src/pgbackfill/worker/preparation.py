@@ -102,14 +102,15 @@ class Preparation:
         async def table() -> tuple[rights.Seen, prepare.Ranges | None]:
             async with slot.link.use() as work:
                 seen = await rights.look(work, job)
-                found = await prepare.survey(work, job, parallelism=options.parallelism) if not seen.refused else None
-                return seen, found
+                if seen.refused:
+                    return seen, None
+                return seen, await prepare.survey(work, job, parallelism=options.parallelism, first=seen.walk)
 
         dangers, (seen, found) = await both(catalogs, table)
         async with control.use() as own, slot.link.use() as work:
             await rights.judge(own, work, job, seen)
             assert found is not None, "what was refused has failed the job"
-            told = await hazards.judge(own, work, job, dangers)
+            told = await hazards.judge(own, work, job, dangers, walk=seen.walk)
             slot.keep(seen.walk)
             prepared = await prepare.store(own, job, found)
             if prepared:

@@ -149,6 +149,43 @@ def test_latency_that_nobody_else_feels_slows_nothing_down_but_still_holds() -> 
     assert limits == (pytest.approx(0.003, abs=0.001), pytest.approx(0.011, abs=0.001))
 
 
+def test_what_the_foreground_needed_says_nothing_while_it_is_away_and_is_remembered() -> None:
+    governor, now = Governor(OPTIONS), 0.0
+
+    def run(seconds: float, latency_s: float, now: float) -> float:
+        for _ in range(round(seconds / 0.1)):
+            now += 0.1
+            governor.observe_latency("canary_read", latency_s, now=now, interval=0.1)
+            governor.spent(1000, 0.1, OPTIONS, now=now)
+            governor.speed(OPTIONS, now=now)
+        return now
+
+    now = run(1.0, 0.001, now)
+    governor.observe_others(True)
+    now = run(3.0, 0.006, now)
+    pressed = governor.caps(OPTIONS, now=now).time_ratio
+    assert pressed < 0.5
+    governor.observe_others(False)
+    assert governor.caps(OPTIONS, now=now).time_ratio == 1.0
+    now = run(0.5, 0.006, now)
+    assert governor.caps(OPTIONS, now=now).time_ratio == 1.0
+    governor.observe_others(True)
+    assert governor.caps(OPTIONS, now=now).time_ratio == pytest.approx(pressed, rel=0.1)
+
+
+def test_a_reading_counts_at_once_though_speeds_are_kept_for_a_moment() -> None:
+    governor, limits = Governor(OPTIONS), Limits(10, 20)
+    governor.observe(Reading("load", 1.0, at=0.0), limits, now=0.0)
+    governor.spent(1000, 1.0, OPTIONS, now=0.0)
+    assert governor.speed(OPTIONS, now=0.0) == 1.0
+    governor.observe(Reading("load", 25.0, at=0.001), limits, now=0.001)
+    halved = governor.speed(OPTIONS, now=0.001)
+    assert halved == pytest.approx(0.5, abs=0.01)
+    assert governor.speed(OPTIONS, now=0.005) == halved
+    governor.spent(1000, 0.001, OPTIONS, now=0.006)
+    assert governor.speed(OPTIONS, now=0.006) < halved, "so does a chunk"
+
+
 def test_a_soft_signal_lowers_the_speed_of_a_running_job() -> None:
     governor, now = Governor(OPTIONS), 0.0
     for tick in range(50):

@@ -170,12 +170,6 @@ UPDATE pgbackfill.jobs
    SET wait_reason = $2, wait_since = CASE WHEN $2::text IS NULL THEN NULL ELSE coalesce(wait_since, clock_timestamp()) END
  WHERE id = (SELECT id FROM pgbackfill.jobs WHERE id = $1 AND wait_reason IS DISTINCT FROM $2 FOR UPDATE SKIP LOCKED);
 
--- name: lock_unprepared
-SELECT id FROM pgbackfill.jobs WHERE id = $1 AND status = 'running' AND prepared_at IS NULL FOR UPDATE SKIP LOCKED;
-
--- name: set_prepared
-UPDATE pgbackfill.jobs SET prepared_at = clock_timestamp(), wait_reason = NULL, wait_since = NULL WHERE id = $1;
-
 -- name: fail_job
 UPDATE pgbackfill.jobs
    SET status = 'failed', error = $2, finished_at = clock_timestamp(), wait_reason = NULL, wait_since = NULL

@@ -1,13 +1,30 @@
 -- Claims and leases. All times are the database's: workers' clocks decide nothing.
 
--- name: insert_range
-INSERT INTO pgbackfill.ranges (job_id, ordinal, relation, lower_key, lower_inclusive, upper_key, rows_estimated, milestones,
-                               status)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, CASE WHEN $6::text[] IS NULL THEN 'done' ELSE 'open' END)
-RETURNING id;
-
--- name: insert_milestone
-INSERT INTO pgbackfill.milestones (range_id, ordinal, key) VALUES ($1, $2, $3);
+-- name: store_ranges
+-- Stores all ranges of a job ($2: a JSON array of them) and that it is prepared; how many, 0 where another daemon was faster
+-- or is at it. One statement: of a job that takes a tenth of a second, each round trip would be a hundredth.
+WITH job AS (
+    SELECT id FROM pgbackfill.jobs WHERE id = $1 AND status = 'running' AND prepared_at IS NULL FOR UPDATE SKIP LOCKED
+), wanted AS (
+    SELECT job.id AS job_id, r.*
+      FROM job, jsonb_to_recordset($2::jsonb)
+        AS r (ordinal int, relation oid, lower_key text[], lower_inclusive boolean, upper_key text[], rows bigint, parts jsonb)
+), stored AS (
+    INSERT INTO pgbackfill.ranges
+           (job_id, ordinal, relation, lower_key, lower_inclusive, upper_key, rows_estimated, milestones, status)
+    SELECT job_id, ordinal, relation, lower_key, lower_inclusive, upper_key, rows, jsonb_array_length(parts),
+           CASE WHEN upper_key IS NULL THEN 'done' ELSE 'open' END
+      FROM wanted ORDER BY ordinal
+ RETURNING id, ordinal
+), parted AS (
+    INSERT INTO pgbackfill.milestones (range_id, ordinal, key)
+    SELECT stored.id, part.place - 1, ARRAY(SELECT jsonb_array_elements_text(part.key))
+      FROM stored JOIN wanted USING (ordinal), jsonb_array_elements(wanted.parts) WITH ORDINALITY AS part (key, place)
+), prepared AS (
+    UPDATE pgbackfill.jobs SET prepared_at = clock_timestamp(), wait_reason = NULL, wait_since = NULL
+     WHERE id = (SELECT id FROM job)
+)
+SELECT count(*) FROM stored;
 
 -- name: milestones_ahead
 SELECT m.key
