@@ -150,30 +150,34 @@ async def _daemon(stage: Stage, course: Course) -> AsyncIterator[Work]:
                 course.set_clause,
                 f"{course.column} IS NULL",
             )
-            if await _until(connection, "succeeded", seconds):
+            if await _until(connection, {"succeeded"}, seconds):
                 return await _outcome(connection, finished=True)
-            await connection.execute("UPDATE pgbackfill.jobs SET desired_state = 'pause' WHERE name = $1", JOB)
+            # Its last chunk may end in this very moment.
+            await connection.execute(
+                "UPDATE pgbackfill.jobs SET desired_state = 'pause' WHERE name = $1 AND status <> 'succeeded'", JOB
+            )
             stopped = time.time()
-            if not await _until(connection, "paused", READY_TIMEOUT_S):
+            status = await _until(connection, {"paused", "succeeded"}, READY_TIMEOUT_S)
+            if status is None:
                 raise DaemonFailed(f"the job did not pause within {READY_TIMEOUT_S:g} s")
-            outcome = await _outcome(connection, finished=False)
-            return replace(outcome, ended=stopped)
+            outcome = await _outcome(connection, finished=status == "succeeded")
+            return outcome if outcome.finished else replace(outcome, ended=stopped)
 
         yield work
 
 
-async def _until(connection: asyncpg.Connection, status: str, seconds: float) -> bool:
-    """Whether the job came to that state in so many seconds."""
+async def _until(connection: asyncpg.Connection, wanted: set[str], seconds: float) -> str | None:
+    """Which of the wanted states the job came to in so many seconds."""
     deadline = anyio.current_time() + seconds
     while anyio.current_time() < deadline:
         job = await connection.fetchrow("SELECT status, error FROM pgbackfill.jobs WHERE name = $1", JOB)
         assert job is not None, "nobody deletes the job"
         if job["status"] == "failed":
             raise DaemonFailed(f"the job failed: {job['error']}")
-        if job["status"] == status:
-            return True
+        if job["status"] in wanted:
+            return str(job["status"])
         await anyio.sleep(POLL_S)
-    return False
+    return None
 
 
 async def _outcome(connection: asyncpg.Connection, *, finished: bool) -> Outcome:

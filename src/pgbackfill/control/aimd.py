@@ -25,7 +25,9 @@ CUT_AT_HARD = 0.5
 """A hold begins: whatever speed led there was twice too much."""
 
 LEAD_S = 2.0
-"""How far ahead a signal is extrapolated, and the time over which its slope is smoothed: some twenty polls."""
+"""How far ahead a signal that piles up is extrapolated, and the time over which its slope is smoothed: some twenty
+polls. A latency does not pile up, and of single queries the slope is noise: beside a steady foreground it halved the
+speed and gave it back every few seconds."""
 
 ACHIEVED_MARGIN = 1.2
 """The decrease starts from what was achieved, not from a speed that something else prevented."""
@@ -38,8 +40,9 @@ class Aimd:
     learned while nothing runs: a signal that stays high without us is not our doing.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, lead_s: float = LEAD_S) -> None:
         self.speed = 1.0
+        self._lead_s = lead_s
         self._at: float | None = None
         self._level = Level.OK
         self._last: tuple[float, float] | None = None
@@ -86,7 +89,7 @@ class Aimd:
         return self.speed
 
     def _ahead(self, value: float, now: float) -> float:
-        """Where the value will be in `LEAD_S`: one that piles up (a backlog) is met before it reaches its limit."""
+        """Where the value will be in `lead_s`: one that piles up (a backlog) is met before it reaches its limit."""
         if self._last is None or now - self._last[0] > 10 * LEAD_S:
             self._last, self._slope = (now, value), 0.0
         elif now > self._last[0]:
@@ -94,7 +97,7 @@ class Aimd:
             slope = (value - self._last[1]) / seconds
             self._slope += (1.0 - math.exp(-seconds / LEAD_S)) * (slope - self._slope)
             self._last = (now, value)
-        return value + LEAD_S * self._slope
+        return value + self._lead_s * self._slope
 
 
 def _excess(value: float, limits: Limits) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pgbackfill.control.aimd import Aimd
+from pgbackfill.control.aimd import LEAD_S, Aimd
 from pgbackfill.control.fleet import UNKNOWN_SPEED
 from pgbackfill.control.signals import Level, Limits
 from pgbackfill.control.usage import Usage
@@ -40,7 +40,8 @@ class Steering:
         """Share of full speed; `key` identifies limits that move. An `effort` is lowered by smaller chunks first."""
         if level is Level.UNKNOWN:
             return UNKNOWN_SPEED
-        aimd = self._steered.pop((name, key.soft, key.hard), None) or Aimd()
+        known = self._steered.pop((name, key.soft, key.hard), None)
+        aimd = known or Aimd(lead_s=0.0 if effort else LEAD_S)
         self._steered[name, key.soft, key.hard] = aimd
         if len(self._steered) > STEERED_MAX:
             del self._steered[next(iter(self._steered))]
