@@ -92,8 +92,8 @@ CHUNK_SHARE_MIN = 0.4
 """Chunks shrink to two fifths of their target time before the speed falls: 40 ms by default.
 
 What a chunk costs beside its rows is 2 to 4 ms on two cores and 5 ms with a foreground on both: of 40 ms an eighth, of
-20 ms a quarter, and then a lower speed is the cheaper way. Foreground p95 by the length of a chunk at full speed, beside
-a foreground at half of two cores: 6.5 ms at 100, 5.9 at 30, 5.4 at 23, 4.0 at 5 ms.
+20 ms a quarter, and then a lower speed is the cheaper way. Foreground p95 by the length of a chunk at full speed,
+beside a foreground at half of two cores: 6.5 ms at 100, 5.9 at 30, 5.4 at 23, 4.0 at 5 ms.
 """
 
 CHUNKS_FIRST = 0.5

@@ -85,10 +85,8 @@ async def run(settings: Settings, *, drain: bool, serve: Serve | None = None, re
             await background.start(os_signals.receive, context, lambda: _reload(context, reload))
             if serve is not None:
                 await background.start(serve, Plane(context, link("http")), settings)
-            # A job begins with what is known, and does not compete with the first look at it.
-            async with anyio.create_task_group() as first:
-                first.start_soon(background.start, heartbeat.Heart(context, link("canary")).run)
-                first.start_soon(background.start, Monitor(context, link("monitor")).run)
+            # A job begins with what is known, and does not compete with the first looks at it: whatever watches begins
+            # first, those whose first look counts last, since they are waited for.
             background.start_soon(Watch(context, link("signals"), probe_link).run)
             background.start_soon(show_progress, context)
             webhook = Webhook(context, link("notifications"))
@@ -97,6 +95,9 @@ async def run(settings: Settings, *, drain: bool, serve: Serve | None = None, re
             background.start_soon(waiters.watch, context, link("waiters", "work_dsn"))
             if settings.direct_dsn or settings.pooler != "pgbouncer":
                 background.start_soon(listener.listen, context, link("listen", "direct_dsn"))
+            async with anyio.create_task_group() as first:
+                first.start_soon(background.start, heartbeat.Heart(context, link("canary")).run)
+                first.start_soon(background.start, Monitor(context, link("monitor")).run)
             log.info(
                 "ready", worker=context.worker_id, version=__version__, drain=drain, handlers=context.handlers.names
             )

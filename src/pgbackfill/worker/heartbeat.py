@@ -98,7 +98,7 @@ class Heart:
             took = await self._beat()
 
     async def _sing_until(self, beat: float) -> None:
-        """While chunks run, what they do to others is asked more often than once a beat; and at first, what is usual."""
+        """More often than once a beat: while chunks run, what they do to others, and at first, what is usual."""
         context, pause = self._context, self._context.settings.heartbeat_s / CANARIES_PER_BEAT
         while context.now() + pause < beat:
             await anyio.sleep(pause)

@@ -77,6 +77,7 @@ class Roster:
                 log.info("job resumed", job=resumed, reason="the time of the pause was over")
             for settled, status in await jobs.settle(control, verify=context.settings.pacing.verify):
                 log.info("job " + status, job=settled)
+                context.bell.ring()  # it may have been the last one
             await self._refresh(control)
             if context.pauses.holders:
                 await self._preparation.run(control)
@@ -176,8 +177,8 @@ class Roster:
 
 async def drained(context: Context) -> bool:
     """Whether nothing due is left; names what stays behind. False also while the database cannot be asked."""
-    if context.lanes:
-        return False
+    if context.lanes or any(job.desired_state == "run" for job in context.jobs.values()):
+        return False  # without a question, which a job that is about to begin would wait for
     try:
         async with context.control.use() as control:
             pending = await jobs.pending(control, context.handlers.names)
