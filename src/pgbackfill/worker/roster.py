@@ -177,10 +177,12 @@ class Roster:
 
 async def drained(context: Context) -> bool:
     """Whether nothing due is left; names what stays behind. False also while the database cannot be asked."""
-    if context.lanes or any(job.desired_state == "run" for job in context.jobs.values()):
-        return False  # without a question, which a job that is about to begin would wait for
+    if context.lanes:
+        return False
     try:
         async with context.control.use() as control:
+            if any(job.desired_state == "run" for job in context.jobs.values()):
+                return False  # without a question, for whose answer a job that is about to begin would wait
             pending = await jobs.pending(control, context.handlers.names)
     except Exception as error:
         if not passing(error):
