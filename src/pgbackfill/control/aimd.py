@@ -26,8 +26,7 @@ CUT_AT_HARD = 0.5
 
 LEAD_S = 2.0
 """How far ahead a signal that piles up is extrapolated, and the time over which its slope is smoothed: some twenty
-polls. A latency does not pile up, and of single queries the slope is noise: beside a steady foreground it halved the
-speed and gave it back every few seconds."""
+polls. A latency does not pile up, and of single queries the slope is noise: it lowered the speed below the limit."""
 
 ACHIEVED_MARGIN = 1.2
 """The decrease starts from what was achieved, not from a speed that something else prevented."""

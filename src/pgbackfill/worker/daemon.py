@@ -85,8 +85,8 @@ async def run(settings: Settings, *, drain: bool, serve: Serve | None = None, re
             await background.start(os_signals.receive, context, lambda: _reload(context, reload))
             if serve is not None:
                 await background.start(serve, Plane(context, link("http")), settings)
-            # A job begins with what is known, and does not compete with the first looks at it: whatever watches begins
-            # first, those whose first look counts last, since they are waited for.
+            # A job begins with what is known, and competes little with the first looks at it: whatever watches begins
+            # before it, last those whose first look is waited for.
             background.start_soon(Watch(context, link("signals"), probe_link).run)
             background.start_soon(show_progress, context)
             webhook = Webhook(context, link("notifications"))
