@@ -28,6 +28,11 @@ LEAD_S = 2.0
 """How far ahead a signal that piles up is extrapolated, and the time over which its slope is smoothed: some twenty
 polls. A latency does not pile up, and of single queries the slope is noise: it lowered the speed below the limit."""
 
+LATENCY_BAND = 0.125
+"""How far between its soft and its hard limit a latency has to come before the speed falls, which it does until it is
+back at the soft one: by default 3 ms above the baseline and 2. Falling is ten times as fast as rising, and where the
+job beside others lies just at its limit, noise around one threshold cost a tenth of the rows."""
+
 ACHIEVED_MARGIN = 1.2
 """The decrease starts from what was achieved, not from a speed that something else prevented."""
 
@@ -39,9 +44,11 @@ class Aimd:
     learned while nothing runs: a signal that stays high without us is not our doing.
     """
 
-    def __init__(self, *, lead_s: float = LEAD_S) -> None:
+    def __init__(self, *, lead_s: float = LEAD_S, band: float = 0.0) -> None:
         self.speed = 1.0
         self._lead_s = lead_s
+        self._band = band
+        self._falling = False
         self._at: float | None = None
         self._level = Level.OK
         self._last: tuple[float, float] | None = None
@@ -79,10 +86,11 @@ class Aimd:
             self.speed = max(SPEED_MIN, CUT_AT_HARD * min(self.speed, max(achieved, SPEED_MIN)))
             return self.speed
         excess = _excess(self._ahead(value, now), limits)
-        if excess > 0:
+        self._falling = excess > (0.0 if self._falling else self._band)
+        if self._falling:
             self.speed = min(self.speed, max(achieved * ACHIEVED_MARGIN, SPEED_MIN))
             self.speed = max(SPEED_MIN, self.speed * math.exp(-DECREASE_PER_S * min(excess, 1.0) * seconds))
-        else:
+        elif excess <= 0:
             highest = 1.0 if self._ceiling is None else max(self._ceiling, self.speed)
             self.speed = min(highest, self.speed + INCREASE_PER_S * min(-excess, 1.0) ** 2 * seconds)
         return self.speed

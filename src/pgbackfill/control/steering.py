@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pgbackfill.control.aimd import LEAD_S, Aimd
+from pgbackfill.control.aimd import LATENCY_BAND, Aimd
 from pgbackfill.control.fleet import UNKNOWN_SPEED
 from pgbackfill.control.signals import Level, Limits
 from pgbackfill.control.usage import Usage
@@ -41,7 +41,7 @@ class Steering:
         if level is Level.UNKNOWN:
             return UNKNOWN_SPEED
         known = self._steered.pop((name, key.soft, key.hard), None)
-        aimd = known or Aimd(lead_s=0.0 if effort else LEAD_S)
+        aimd = known or (Aimd(lead_s=0.0, band=LATENCY_BAND) if effort else Aimd())
         self._steered[name, key.soft, key.hard] = aimd
         if len(self._steered) > STEERED_MAX:
             del self._steered[next(iter(self._steered))]

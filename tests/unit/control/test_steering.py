@@ -143,6 +143,27 @@ def test_a_latency_that_jitters_below_its_limit_slows_nothing_down() -> None:
         assert governor.speed(OPTIONS, now=now) == 1.0
 
 
+def test_a_latency_that_lies_at_its_limit_slows_nothing_down_until_it_is_clearly_beyond() -> None:
+    aimd, now = Aimd(lead_s=0.0, band=0.2), 0.0
+    rng = random.Random(7)
+    for _ in range(600):
+        now += 0.25
+        value = 10 + rng.uniform(-1.9, 1.9)
+        aimd.update(LIMITS.level(value), value, LIMITS, achieved=1.0, now=now)
+        assert aimd.speed == 1.0
+    now = steer(aimd, 12.5, 1.0, now)
+    clearly = aimd.speed
+    assert clearly < 0.8
+    now = steer(aimd, 11, 1.0, now)
+    assert aimd.speed < clearly, "once it falls, it falls until the latency is back at its limit"
+    now = steer(aimd, 10, 1.0, now)
+    back = aimd.speed
+    now = steer(aimd, 11, 10.0, now)
+    assert aimd.speed == back, "between the two it stays as it is"
+    steer(aimd, 5, 1.0, now)
+    assert aimd.speed > back
+
+
 def test_the_first_query_alone_is_not_the_baseline() -> None:
     latency = Latency("a", now=0.0)
     for tick, seconds in enumerate([0.004, 0.001, 0.002, 0.002, 0.001, 0.002, 0.001, 0.001]):
