@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from pgbackfill.embedded.scratch import _parent_folder
+
 START = """
 import signal, sys
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored, and that is inherited
@@ -92,6 +94,13 @@ def test_after_an_orderly_end_everything_is_gone_already(folder: Path) -> None:
         process.wait()
         assert list(folder.iterdir()) == []
         assert processes_using(folder) == []
+
+
+def test_no_file_is_tried_where_a_kill_would_leave_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    assert _parent_folder(for_others=False) == folder
+    assert tempfile.tempdir is None, "tempfile looks for a folder by writing into it, once a process"
 
 
 def test_killed_while_starting_leaves_nothing(folder: Path) -> None:

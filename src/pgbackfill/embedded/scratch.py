@@ -10,7 +10,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -183,7 +182,9 @@ def _bare_environment() -> dict[str, str]:
 
 
 def _parent_folder(for_others: bool) -> Path:
-    candidates = [Path(tempfile.gettempdir()).resolve(), Path("/tmp").resolve(), Path("/var/tmp")]
+    # Not tempfile.gettempdir(): it tries a file of its own, which stays where the process is killed meanwhile.
+    wished = [Path(wish).resolve() for name in ("TMPDIR", "TEMP", "TMP") if (wish := os.environ.get(name))]
+    candidates = [*wished, Path("/tmp").resolve(), Path("/var/tmp")]
     for path in candidates:
         if len(os.fsencode(path)) > LONGEST_PARENT_BYTES or not os.access(path, os.W_OK | os.X_OK):
             continue
