@@ -41,7 +41,8 @@ class Aimd:
     """A speed between `SPEED_MIN` and 1, as a share of full speed, steered so that a signal stays at its soft limit.
 
     Both steps shrink with the distance from the soft limit, so that it settles instead of sawing. Nothing is
-    learned while nothing runs: a signal that stays high without us is not our doing.
+    learned while nothing runs: a signal that stays high without us is not our doing. With a `band`, a share of the way
+    from the soft to the hard limit, the speed falls only from beyond it on, down to the soft limit.
     """
 
     def __init__(self, *, lead_s: float = LEAD_S, band: float = 0.0) -> None:
