@@ -7,7 +7,7 @@ from typing import Any
 import anyio
 from support.watching import until, watching
 
-from pgbackfill.control.latency import MEAN_S
+from pgbackfill.control.latency import LEARN_S
 from pgbackfill.database.queries import load
 from pgbackfill.worker.heartbeat import FIRST_BEATS
 
@@ -35,7 +35,7 @@ async def test_a_slow_commit_is_seen_by_the_write_canary_alone(database: Any) ->
     connection = await database.connect()
     async with watching(database.dsn, latency_slack_ms=20) as daemon:
         write, read = await daemon.known("canary_write"), await daemon.known("canary_read")
-        await anyio.sleep(1.5 * MEAN_S)  # until then what is slow would be taken for usual
+        await anyio.sleep(1.5 * LEARN_S)  # until then what is slow would be taken for usual
         await connection.execute("""
             CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql
                 AS $$ BEGIN PERFORM pg_sleep(0.3); RETURN NULL; END $$;

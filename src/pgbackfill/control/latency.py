@@ -8,9 +8,11 @@ from collections import deque
 from pgbackfill.control.options import PacingOptions
 from pgbackfill.control.signals import Freshness, Level, Limits
 
-MEAN_S = 2.0
+MEAN_S = 1.0
 MEAN_OF_MIN = 5
 """Mean of the polls of so long, at least so many, without the largest: single queries jitter more than we may cause.
+Ten polls a second make as good a mean of one second as four make of two, and a foreground that gets busier is noticed
+in half the time.
 
 Not the median: with chunks half of the time every second query meets one, and a median would jump between the two.
 """
@@ -22,13 +24,13 @@ full processor reach 5 ms on any machine, and a hold for each would be a sawtoot
 IDLE_SHARE = 0.1
 """With less of the time spent in chunks than this, latency is the foreground's own."""
 
+LEARN_S = 2.0
+"""In the first seconds the baseline is the mean of all polls: of the first query alone it was anything between 0.9 and
+3.6 ms, measured beside a foreground at half of two cores, and the limit with it."""
+
 BASELINE_UP_S = 30.0
 BASELINE_DOWN_S = 5.0
-"""The baseline follows an idle server's latency within half a minute up, and any lower latency at once, nearly.
-
-In the first seconds it is the mean itself: of the first query alone it was anything between 0.9 and 3.6 ms, measured
-beside a foreground at half of two cores, and the limit with it.
-"""
+"""Later it follows an idle server's latency within half a minute up, and any lower latency at once, nearly."""
 
 
 class Latency:
@@ -40,6 +42,7 @@ class Latency:
         self.baseline_s: float | None = None
         self.value_s: float | None = None
         self._recent: deque[tuple[float, float]] = deque()
+        self._first: list[float] = []
         self._learning_until: float | None = None
         self._at = now
 
@@ -52,16 +55,16 @@ class Latency:
         self._recent.append((now, seconds))
         while len(self._recent) > MEAN_OF_MIN and self._recent[0][0] < now - MEAN_S:
             self._recent.popleft()
-        values = [value for _, value in self._recent]
-        self.value_s = seconds if len(values) == 1 else (sum(values) - max(values)) / (len(values) - 1)
+        self.value_s = _trimmed_mean([value for _, value in self._recent])
         elapsed, self._at = max(0.0, now - self._at), now
         idle = busy_share < IDLE_SHARE
         if self._learning_until is None:
-            self._learning_until = now + MEAN_S
+            self._learning_until = now + LEARN_S
         if not idle:
             self._learning_until = -math.inf
         if self.baseline_s is None or now <= self._learning_until:
-            self.baseline_s = self.value_s
+            self._first.append(seconds)
+            self.baseline_s = _trimmed_mean(self._first)
         elif self.value_s < self.baseline_s:
             self.baseline_s += (1.0 - math.exp(-elapsed / BASELINE_DOWN_S)) * (self.value_s - self.baseline_s)
         elif idle:
@@ -86,6 +89,11 @@ class Latency:
         if self.fresh.unknown_for(now) is not None or self.value_s is None or limits is None:
             return Level.UNKNOWN
         return limits.level(self.value_s)
+
+
+def _trimmed_mean(values: list[float]) -> float:
+    """Without the largest, where there are several."""
+    return (sum(values) - max(values)) / (len(values) - 1) if len(values) > 1 else values[0]
 
 
 CHUNK_SHARE_MIN = 0.4

@@ -41,11 +41,12 @@ MISSED_BEATS = 5
 QUIET_BEATS = 3
 """With no query of others for so many beats, latency is ours alone."""
 
-CANARIES_PER_BEAT = 4
-"""A foreground that gets busier is noticed within a second or two: the value is a mean of several canaries."""
+CANARIES_PER_BEAT = 10
+"""The value is a mean of several canaries (control/latency.py): so many tell within a second that a foreground gets
+busier. With four and with ten a second a steady job beside a full processor was as fast, and others as slow."""
 
 FIRST_BEATS = 3
-"""The baseline is the mean of the first two seconds (control/latency.py), and one query a second makes no mean."""
+"""The baseline is the mean of the first two seconds (control/latency.py), and one query a second makes none."""
 
 TIMEOUT_S = 2.0
 """A canary that takes longer is given up, and counts as one that took so long."""

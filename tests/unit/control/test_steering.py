@@ -119,7 +119,7 @@ def test_chunks_shrink_before_the_speed_falls() -> None:
 
 def test_latency_shrinks_the_chunks_of_a_running_job() -> None:
     governor, now = Governor(OPTIONS), 0.0
-    for tick in range(46):
+    for tick in range(38):
         now = tick * 0.1
         governor.observe_latency("canary_read", 0.001 if tick < 20 else 0.006, now=now, interval=0.1)
         if tick >= 20:
@@ -172,6 +172,21 @@ def test_the_first_query_alone_is_not_the_baseline() -> None:
     latency.observe(0.010, busy_share=0.5, now=2.25, interval=0.25)
     latency.observe(0.010, busy_share=0.0, now=2.5, interval=0.25)
     assert latency.baseline_s == pytest.approx(0.01 / 7, rel=0.1), "learned, it follows slowly"
+
+
+def test_the_baseline_is_the_mean_of_the_first_two_seconds_not_of_the_last_one() -> None:
+    latency = Latency("a", now=0.0)
+    for tick in range(20):
+        latency.observe(0.001 if tick < 10 else 0.003, busy_share=0.0, now=tick * 0.1, interval=0.1)
+    assert latency.baseline_s == pytest.approx((10 * 0.001 + 9 * 0.003) / 19)
+    assert latency.value_s == pytest.approx(0.003, rel=0.1)
+
+
+def test_a_latency_that_rises_is_the_mean_within_a_second() -> None:
+    latency = Latency("a", now=0.0)
+    for tick in range(31):
+        latency.observe(0.001 if tick < 20 else 0.006, busy_share=0.9, now=tick * 0.1, interval=0.1)
+    assert latency.value_s == pytest.approx(0.006)
 
 
 def test_nothing_is_learned_at_once_while_chunks_run() -> None:
